@@ -1,0 +1,97 @@
+/**
+ * `Containers` over the store. Containers are data without a life of their own, so they need no actor: every change is one transaction, and what must not
+ * happen together (deleting a container while a task of it begins) the store refuses.
+ */
+import { DateTime, Effect, Layer, Option, Semaphore } from "effect"
+import type { Container, ContainerPatch, NewContainer } from "../schema/Container.ts"
+import { NotFound } from "../schema/Errors.ts"
+import type { Payload } from "../schema/Events.ts"
+import * as Filter from "../schema/Filter.ts"
+import type { ContainerId, Namespace } from "../schema/Ids.ts"
+import type { OciSpec } from "../schema/OciSpec.ts"
+import type { ListRequest } from "../schema/Requests.ts"
+import { Config } from "../services/Config.ts"
+import { Containers } from "../services/Containers.ts"
+import { CurrentNamespace } from "../services/CurrentNamespace.ts"
+import { EventBus } from "../services/EventBus.ts"
+import { Change, MetadataStore } from "../services/MetadataStore.ts"
+import { OciRuntime } from "../services/OciRuntime.ts"
+
+const make = Effect.gen(function* () {
+  const bus = yield* EventBus
+  const config = yield* Config
+  const runtime = yield* OciRuntime
+  const store = yield* MetadataStore
+  const oneUpdate = yield* Semaphore.make(1)
+
+  /** A flat name of its own in every hierarchy. Ids contain no `--`, so no two containers can share one. */
+  const withCgroup = (spec: OciSpec, namespace: Namespace, id: ContainerId): OciSpec =>
+    spec.linux?.cgroupsPath === undefined
+      ? { ...spec, linux: { ...spec.linux, cgroupsPath: `/${config.cgroupPrefix}--${namespace}--${id}` } }
+      : spec
+
+  const get = Effect.fn("Containers.get")(function* (id: ContainerId) {
+    const found = yield* store.container(yield* CurrentNamespace, id)
+    return Option.isSome(found) ? found.value : yield* new NotFound({ kind: "container", id })
+  })
+
+  const create = Effect.fn("Containers.create")(function* (request: NewContainer) {
+    const namespace = yield* CurrentNamespace
+    const driver = yield* runtime.driver(request.runtime?.name ?? config.runtime)
+    const now = yield* DateTime.now
+    const container: Container = {
+      namespace,
+      id: request.id,
+      labels: request.labels ?? {},
+      runtime: { name: driver.info.name, options: request.runtime?.options ?? {} },
+      spec: withCgroup(request.spec, namespace, request.id),
+      snapshotKey: request.snapshotKey ?? null,
+      snapshotter: request.snapshotter ?? null,
+      createdAt: now,
+      updatedAt: now,
+      extensions: request.extensions ?? {}
+    }
+    const { id, labels, runtime: used } = container
+    const payload: Payload = { topic: "/containers/create", event: { id, runtime: used, labels } }
+    yield* bus.commit([Change.InsertContainer({ container })], [{ namespace, payload }])
+    return container
+  })
+
+  const list = Effect.fn("Containers.list")(function* ({ filters }: ListRequest) {
+    const wanted = yield* Effect.fromResult(Filter.parseAll(filters ?? []))
+    const all = yield* store.containers(yield* CurrentNamespace)
+    return wanted.length === 0
+      ? all
+      : all.filter((container) => Filter.matches(wanted, Filter.containerFields(container)))
+  })
+
+  /** Reads, changes and writes: one at a time, or the last writer would undo what another has just done. */
+  const update = Effect.fn("Containers.update")(function* (id: ContainerId, patch: ContainerPatch) {
+    const before = yield* get(id)
+    const labels: Record<string, string> = { ...before.labels }
+    for (const [key, value] of Object.entries(patch.labels ?? {})) {
+      if (value === null) delete labels[key]
+      else labels[key] = value
+    }
+    const container: Container = {
+      ...before,
+      labels,
+      spec: patch.spec === undefined ? before.spec : withCgroup(patch.spec, before.namespace, id),
+      extensions: { ...before.extensions, ...patch.extensions },
+      updatedAt: yield* DateTime.now
+    }
+    const payload: Payload = { topic: "/containers/update", event: { id, labels } }
+    yield* bus.commit([Change.PutContainer({ container })], [{ namespace: before.namespace, payload }])
+    return container
+  }, oneUpdate.withPermit)
+
+  const remove = Effect.fn("Containers.delete")(function* (id: ContainerId) {
+    const { namespace } = yield* get(id)
+    const payload: Payload = { topic: "/containers/delete", event: { id } }
+    yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
+  })
+
+  return Containers.of({ create, get, list, update, delete: remove })
+})
+
+export const layer = Layer.effect(Containers, make)

@@ -1,0 +1,157 @@
+/**
+ * The life of an exec process, in the manner of `TaskMachine.ts`: pure, total, operations as data. An exec is registered first and started later; its start
+ * makes and runs it in one call.
+ */
+import { Data } from "effect"
+import type { DateTime } from "effect"
+import type { Payload } from "../schema/Events.ts"
+import type { ContainerId, ExecId } from "../schema/Ids.ts"
+import type { Exit } from "../schema/Process.ts"
+import type { Identity, ProcessState } from "../schema/TaskState.ts"
+
+export type Command = Data.TaggedEnum<{
+  Start: {}
+  Signal: { readonly signal: number }
+  Delete: { readonly force: boolean }
+}>
+export const Command = Data.taggedEnum<Command>()
+
+export type Report = Data.TaggedEnum<{
+  StartDone: { readonly identity: Identity; readonly at: DateTime.Utc }
+  StartFailed: {}
+  DeleteDone: {}
+  Exited: { readonly exit: Exit }
+}>
+export const Report = Data.taggedEnum<Report>()
+
+export type Input = Command | Report
+
+export type Operation = Data.TaggedEnum<{
+  Start: {}
+  Signal: { readonly signal: number }
+  Delete: {}
+  Cancel: {}
+}>
+export const Operation = Data.taggedEnum<Operation>()
+
+export interface Next {
+  readonly state: ProcessState
+  readonly events: ReadonlyArray<Payload>
+  readonly operations: ReadonlyArray<Operation>
+  readonly rejected: { readonly allowed: ReadonlyArray<string> } | "finished" | null
+}
+
+export interface Facts {
+  readonly containerId: ContainerId
+  readonly execId: ExecId
+}
+
+const stay = (state: ProcessState): Next => ({ state, events: [], operations: [], rejected: null })
+const reject = (state: ProcessState, ...allowed: ReadonlyArray<string>): Next => ({
+  ...stay(state),
+  rejected: { allowed }
+})
+const finished = (state: ProcessState): Next => ({ ...stay(state), rejected: "finished" })
+const go = (
+  state: ProcessState,
+  events: ReadonlyArray<Payload> = [],
+  ...operations: ReadonlyArray<Operation>
+): Next => ({ state, events, operations, rejected: null })
+
+/** Whether the process may still have an exit to come: the container's own exit waits for it. */
+export const isLive = (state: ProcessState): boolean =>
+  state._tag === "Starting" || state._tag === "Running" || (state._tag === "Deleting" && state.exit === null)
+
+export const transition = (facts: Facts, state: ProcessState, input: Input): Next => {
+  switch (state._tag) {
+    case "Created":
+      switch (input._tag) {
+        case "Start":
+          return go({ _tag: "Starting", exit: null }, [], Operation.Start())
+        case "Signal":
+          return reject(state, "running")
+        case "Delete":
+          return go({ _tag: "Deleted", exit: null })
+        default:
+          return stay(state)
+      }
+    case "Starting":
+      switch (input._tag) {
+        case "StartDone": {
+          const { at: startedAt, identity } = input
+          const started: Payload = {
+            topic: "/tasks/exec-started",
+            event: { containerId: facts.containerId, execId: facts.execId, pid: identity.pid }
+          }
+          return state.exit === null
+            ? go({ _tag: "Running", identity, startedAt }, [started])
+            : go({ _tag: "Stopped", identity, startedAt, exit: state.exit }, [started, exited(facts, state.exit)])
+        }
+        case "StartFailed":
+          return go({ _tag: "Created" })
+        case "Exited":
+          return stay(state.exit === null ? { ...state, exit: input.exit } : state)
+        case "Start":
+          return reject(state, "created")
+        case "Signal":
+          return reject(state, "running")
+        case "Delete":
+          return input.force
+            ? go({ _tag: "Deleting", exit: state.exit }, [], Operation.Cancel(), Operation.Delete())
+            : reject(state, "created", "stopped")
+        default:
+          return stay(state)
+      }
+    case "Running": {
+      const { identity, startedAt } = state
+      switch (input._tag) {
+        case "Exited":
+          return go({ _tag: "Stopped", identity, startedAt, exit: input.exit }, [exited(facts, input.exit)])
+        case "Signal":
+          return go(state, [], Operation.Signal({ signal: input.signal }))
+        case "Start":
+          return reject(state, "created")
+        case "Delete":
+          return input.force
+            ? go({ _tag: "Deleting", exit: null }, [], Operation.Delete())
+            : reject(state, "created", "stopped")
+        default:
+          return stay(state)
+      }
+    }
+    case "Stopped":
+      switch (input._tag) {
+        case "Signal":
+          return finished(state)
+        case "Start":
+          return reject(state, "created")
+        case "Delete":
+          return go({ _tag: "Deleting", exit: state.exit }, [], Operation.Delete())
+        default:
+          return stay(state)
+      }
+    case "Deleting":
+      switch (input._tag) {
+        case "Exited":
+          return state.exit === null ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)]) : stay(state)
+        case "DeleteDone":
+          return go({ _tag: "Deleted", exit: state.exit })
+        case "Signal":
+          return finished(state)
+        case "Start":
+        case "Delete":
+          return reject(state, "created", "stopped")
+        default:
+          return stay(state)
+      }
+    case "Deleted":
+      return input._tag === "Start" || input._tag === "Signal" || input._tag === "Delete"
+        ? finished(state)
+        : stay(state)
+  }
+}
+
+const exited = (facts: Facts, exit: Exit): Payload => ({
+  topic: "/tasks/exit",
+  event: { containerId: facts.containerId, execId: facts.execId, ...exit }
+})

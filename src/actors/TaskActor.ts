@@ -1,0 +1,263 @@
+/**
+ * The actor of one task and its execs. It decides by `TaskTree`, commits the decision with its events, then acts. It never waits inside its mailbox: what
+ * takes time runs in a fiber of its own and comes back as a report, so that kill, delete and every read answer while a create or start hangs. Reads do not
+ * pass through the mailbox at all.
+ */
+import { Cause, Deferred, Effect, Exit as Ended, Fiber, Option } from "effect"
+import type { BerthError } from "../schema/Errors.ts"
+import { AlreadyExists, FailedPrecondition, Internal, NotFound, Unavailable } from "../schema/Errors.ts"
+import type { ExecId } from "../schema/Ids.ts"
+import { containerKey } from "../schema/Ids.ts"
+import type { Exit } from "../schema/Process.ts"
+import type { ProcessRecord } from "../schema/TaskState.ts"
+import { EventBus } from "../services/EventBus.ts"
+import { MetadataStore } from "../services/MetadataStore.ts"
+import * as Mailbox from "./Mailbox.ts"
+import { supervised } from "./Supervisor.ts"
+import type * as ProcessMachine from "./ProcessMachine.ts"
+import type * as TaskMachine from "./TaskMachine.ts"
+import type { Addressed, Ordered, Rejection, Step, Tree } from "./TaskTree.ts"
+import { addExec, step } from "./TaskTree.ts"
+
+type Reply = Deferred.Deferred<Tree, BerthError>
+
+type Message =
+  | { readonly _tag: "Command"; readonly to: Addressed; readonly reply: Reply }
+  | { readonly _tag: "AddExec"; readonly record: ProcessRecord; readonly reply: Reply }
+  /** `reply` and `error` belong to the command whose operation this report ends. */
+  | {
+      readonly _tag: "Report"
+      readonly reports: ReadonlyArray<Addressed>
+      readonly reply: Reply | null
+      readonly error: BerthError | null
+    }
+
+/** What an operation leads to: reports to the machines, and the error for whoever asked. */
+export interface Outcome {
+  readonly reports: ReadonlyArray<Addressed>
+  readonly error: BerthError | null
+}
+
+/** Carries out operations: `TaskOperations.ts`. Never fails: a failure is part of the outcome. */
+export type Perform = (tree: Tree, order: Ordered) => Effect.Effect<Outcome>
+
+export interface TaskActor {
+  /** The last committed state. */
+  readonly read: () => Tree
+  readonly command: (
+    to:
+      | { readonly execId: null; readonly input: TaskMachine.Command }
+      | { readonly execId: ExecId; readonly input: ProcessMachine.Command }
+  ) => Effect.Effect<Tree, BerthError>
+  readonly addExec: (record: ProcessRecord) => Effect.Effect<Tree, BerthError>
+  /** From the host. Returns when it is queued. */
+  readonly tell: (report: Addressed) => Effect.Effect<void>
+  /** Runs an operation that no command asked for: the create that begins a task's life. Answers when its report is committed. */
+  readonly begin: (operation: Effect.Effect<Outcome>) => Effect.Effect<Tree, BerthError>
+  /** The exit of init or an exec, when it is committed. NotFound where there is no such process, or it is deleted without having run. */
+  readonly exit: (execId: ExecId | null) => Effect.Effect<Exit, NotFound>
+}
+
+/** Commands that may wait at once for one task. */
+const capacity = 64
+
+const refuse = (operation: string, id: string, why: Rejection): BerthError => {
+  switch (why._tag) {
+    case "Finished":
+      return new NotFound({ kind: "process", id })
+    case "NoSuchExec":
+      return new NotFound({ kind: "exec", id })
+    case "ExecExists":
+      return new AlreadyExists({ kind: "exec", id })
+    case "Precondition":
+      return new FailedPrecondition({ operation: `${operation} "${id}"`, found: why.found, allowed: why.allowed })
+  }
+}
+
+/** Starts the actor in `scope`; it ends by itself when the task is deleted, and calls `retire`. */
+export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform, retire: Effect.Effect<void>) {
+  const bus = yield* EventBus
+  const store = yield* MetadataStore
+  const scope = yield* Effect.scope
+  const { id, namespace } = initial.task
+  const mailbox = yield* Mailbox.make<Message>(id, capacity)
+  const exits = new Map<ExecId | null, Deferred.Deferred<Exit, NotFound>>()
+  /** The operation under way of each process, and who waits for it. */
+  const underWay = new Map<ExecId | null, Fiber.Fiber<void>>()
+  let tree = initial
+  let failure: BerthError | null = null
+
+  const exitOf = (execId: ExecId | null) => {
+    const known = exits.get(execId)
+    if (known !== undefined) return known
+    const fresh = Deferred.makeUnsafe<Exit, NotFound>()
+    exits.set(execId, fresh)
+    return fresh
+  }
+
+  /** Wakes those who wait for exits that are now committed. */
+  const settle = Effect.fnUntraced(function* (before: Tree) {
+    const last = (state: Tree["task"]["state"] | ProcessRecord["state"]) =>
+      "exit" in state && state._tag !== "Creating" && state._tag !== "Starting" ? state.exit : null
+    const exit = last(tree.task.state)
+    if (exit !== null) yield* Deferred.succeed(exitOf(null), exit)
+    for (const [execId, { state }] of tree.execs) {
+      const exit = last(state)
+      if (exit !== null) yield* Deferred.succeed(exitOf(execId), exit)
+    }
+    for (const execId of before.execs.keys()) {
+      if (tree.execs.has(execId)) continue
+      yield* Deferred.fail(exitOf(execId), new NotFound({ kind: "exec", id: execId }))
+      exits.delete(execId)
+    }
+  })
+
+  /** Each operation in its own fiber; `Cancel` ends the one under way, whose caller learns why. */
+  const order = Effect.fnUntraced(function* (orders: ReadonlyArray<Ordered>, reply: Reply | null) {
+    for (const each of orders) {
+      const previous = underWay.get(each.execId)
+      if (each.operation._tag === "Cancel") {
+        if (previous !== undefined) yield* Effect.forkIn(Fiber.interrupt(previous), scope)
+        underWay.delete(each.execId)
+        continue
+      }
+      yield* run(each.execId, each.operation._tag !== "Signal", perform(tree, each), reply)
+    }
+  })
+
+  const run = Effect.fnUntraced(function* (
+    execId: ExecId | null,
+    exclusive: boolean,
+    operation: Effect.Effect<Outcome>,
+    reply: Reply | null
+  ) {
+    const fiber = yield* operation.pipe(
+      Effect.onExit((outcome) => {
+        if (Ended.isSuccess(outcome)) {
+          return mailbox.tell({ _tag: "Report", ...outcome.value, reply })
+        }
+        const error: BerthError = Cause.hasDies(outcome.cause)
+          ? new Internal({ reference: containerKey({ namespace, containerId: id }) })
+          : new FailedPrecondition({ operation: `go on with "${id}"`, found: "being deleted", allowed: [] })
+        return Effect.andThen(
+          Cause.hasDies(outcome.cause) ? Effect.logError("an operation crashed", outcome.cause) : Effect.void,
+          reply === null ? Effect.void : Deferred.fail(reply, error)
+        )
+      }),
+      Effect.asVoid,
+      Effect.ignoreCause,
+      Effect.forkIn(scope)
+    )
+    if (exclusive) underWay.set(execId, fiber)
+  })
+
+  /** Commits a step; only then is it true. */
+  const commit = Effect.fnUntraced(function* (next: Step) {
+    if (next.changes.length > 0 || next.events.length > 0) yield* bus.commit(next.changes, next.events)
+    const before = tree
+    tree = next.tree
+    yield* settle(before)
+  }, Effect.uninterruptible)
+
+  const onCommand = Effect.fnUntraced(function* (next: Step, operation: string, processId: string, reply: Reply) {
+    const refused = next.rejection === null ? null : refuse(operation, processId, next.rejection)
+    const outcome = yield* Effect.result(refused === null ? commit(next) : Effect.fail(refused))
+    if (outcome._tag === "Failure") {
+      yield* Deferred.fail(reply, outcome.failure)
+    } else if (next.operations.length === 0) {
+      yield* Deferred.succeed(reply, tree)
+    } else {
+      yield* order(next.operations, reply)
+    }
+  })
+
+  /** A report is a fact: where the store cannot take it now, it is queued again and tried later. */
+  const onReport = Effect.fnUntraced(function* (message: Extract<Message, { readonly _tag: "Report" }>) {
+    for (const [index, report] of message.reports.entries()) {
+      const next = step(tree, report)
+      const outcome = yield* Effect.result(commit(next))
+      if (outcome._tag === "Failure") {
+        yield* Effect.logWarning(`task ${id}: cannot store what happened, trying again: ${outcome.failure.message}`)
+        const left = { ...message, reports: message.reports.slice(index) }
+        yield* Effect.forkIn(Effect.delay(mailbox.tell(left), "1 second"), scope)
+        return
+      }
+      yield* order(next.operations, null)
+    }
+    if (message.reply === null) return
+    yield* message.error === null ? Deferred.succeed(message.reply, tree) : Deferred.fail(message.reply, message.error)
+  })
+
+  const handle = (message: Message): Effect.Effect<unknown> => {
+    switch (message._tag) {
+      case "Command": {
+        const { execId, input } = message.to
+        return onCommand(step(tree, message.to), input._tag.toLowerCase(), execId ?? id, message.reply)
+      }
+      case "AddExec":
+        return onCommand(addExec(tree, message.record), "exec in", id, message.reply)
+      case "Report":
+        return onReport(message)
+    }
+  }
+
+  const unanswered = (message: Message, error: BerthError) =>
+    message.reply === null ? Effect.void : Effect.asVoid(Deferred.fail(message.reply, error))
+
+  /** After a crash the store is the truth; operations under way go on and report. */
+  const reload = Effect.gen(function* () {
+    const stored = yield* store.task(namespace, id)
+    if (Option.isNone(stored)) return
+    const { processes, task } = stored.value
+    tree = { task, execs: new Map(processes.map((record) => [record.id, record])), held: tree.held }
+  }).pipe(Effect.catch((error) => Effect.logWarning(`task ${id}: not reloaded: ${error.message}`)))
+
+  const loop = Effect.gen(function* () {
+    while (tree.task.state._tag !== "Deleted") {
+      const message = yield* mailbox.take
+      yield* Effect.onError(handle(message), (cause) =>
+        Cause.hasDies(cause)
+          ? Effect.andThen(unanswered(message, new Internal({ reference: `task ${id}` })), reload)
+          : Effect.void
+      )
+    }
+  })
+
+  /** The end, by deletion or by too many crashes: nobody may be left waiting. A crashed actor stays in its place, so that reads still answer. */
+  const end = (failed: boolean) =>
+    Effect.gen(function* () {
+      if (failed) failure = new Unavailable({ what: `task "${id}"`, problem: "its actor failed too often", mend: "restart the daemon" })
+      const error = failure ?? new NotFound({ kind: "task", id })
+      for (const message of yield* mailbox.close) yield* unanswered(message, error)
+      for (const exit of exits.values()) yield* Deferred.fail(exit, new NotFound({ kind: "task", id }))
+      if (!failed) yield* retire
+    })
+
+  yield* settle(initial)
+  yield* supervised(loop).pipe(
+    Effect.onExit((exit) => end(Ended.isFailure(exit) && Cause.hasDies(exit.cause))),
+    Effect.ignoreCause({ log: "Error" }),
+    Effect.forkIn(scope)
+  )
+
+  const ask = (message: (reply: Reply) => Message) =>
+    Effect.suspend(() => (failure === null ? mailbox.ask(message) : Effect.fail(failure)))
+  const actor: TaskActor = {
+    read: () => tree,
+    command: (to) => ask((reply) => ({ _tag: "Command", to, reply })),
+    addExec: (record) => ask((reply) => ({ _tag: "AddExec", record, reply })),
+    tell: (report) => mailbox.tell({ _tag: "Report", reports: [report], reply: null, error: null }),
+    begin: Effect.fnUntraced(function* (operation) {
+      const reply = yield* Deferred.make<Tree, BerthError>()
+      yield* run(null, true, operation, reply)
+      return yield* Deferred.await(reply)
+    }),
+    exit: (execId) =>
+      Effect.suspend(() =>
+        execId !== null && !tree.execs.has(execId)
+          ? Effect.fail(new NotFound({ kind: "exec", id: execId }))
+          : Deferred.await(exitOf(execId))
+      )
+  }
+  return actor
+})

@@ -1,0 +1,317 @@
+/**
+ * The life of a container's init process as a pure, total function: what a state makes of an input, which events that announces and which operations it
+ * asks for. Nothing here waits or fails: an operation is data, and its completion comes back as an input.
+ *
+ * Exits and completions travel on different paths and may overtake each other, so an exit that arrives before the answer to `create` or `start` is held
+ * until that answer, and completions that come too late are ignored.
+ */
+import { Data } from "effect"
+import type { DateTime } from "effect"
+import type { Payload } from "../schema/Events.ts"
+import type { ContainerId } from "../schema/Ids.ts"
+import type { Exit } from "../schema/Process.ts"
+import type { Identity, TaskState } from "../schema/TaskState.ts"
+
+/** What a client may ask. */
+export type Command = Data.TaggedEnum<{
+  Start: {}
+  Pause: {}
+  Resume: {}
+  Signal: { readonly signal: number; readonly all: boolean }
+  Delete: { readonly force: boolean }
+}>
+export const Command = Data.taggedEnum<Command>()
+
+/** What the host answers and tells. `…Failed` carries nothing: the error goes to the caller, not into the state. */
+export type Report = Data.TaggedEnum<{
+  CreateDone: { readonly identity: Identity; readonly bundle: string }
+  CreateFailed: {}
+  StartDone: { readonly at: DateTime.Utc }
+  StartFailed: {}
+  PauseDone: {}
+  PauseFailed: {}
+  ResumeDone: {}
+  ResumeFailed: {}
+  DeleteDone: { readonly exit: Exit | null }
+  DeleteFailed: {}
+  Exited: { readonly exit: Exit }
+  Oom: {}
+}>
+export const Report = Data.taggedEnum<Report>()
+
+export type Input = Command | Report
+
+/** What the actor is to do, outside of its mailbox. `Cancel` ends the operation under way. */
+export type Operation = Data.TaggedEnum<{
+  Start: {}
+  Pause: {}
+  Resume: {}
+  /** `thaw`: the task is frozen, and a signal that kills must also resume it, or it would never be delivered. */
+  Signal: { readonly signal: number; readonly all: boolean; readonly thaw: boolean }
+  Delete: {}
+  Cancel: {}
+}>
+export const Operation = Data.taggedEnum<Operation>()
+
+/** `rejected`: the command is not for this state; everything else is as it was. `finished`: it is for a process that has ended. */
+export interface Next {
+  readonly state: TaskState
+  readonly events: ReadonlyArray<Payload>
+  readonly operations: ReadonlyArray<Operation>
+  readonly rejected: { readonly allowed: ReadonlyArray<string> } | "finished" | null
+}
+
+export interface Facts {
+  readonly containerId: ContainerId
+  readonly terminal: boolean
+  readonly autoRemove: boolean
+}
+
+const sigkill = 9
+const stay = (state: TaskState): Next => ({ state, events: [], operations: [], rejected: null })
+const reject = (state: TaskState, ...allowed: ReadonlyArray<string>): Next => ({ ...stay(state), rejected: { allowed } })
+const finished = (state: TaskState): Next => ({ ...stay(state), rejected: "finished" })
+const go = (state: TaskState, events: ReadonlyArray<Payload> = [], ...operations: ReadonlyArray<Operation>): Next => ({
+  state,
+  events,
+  operations,
+  rejected: null
+})
+
+type Of<Tag extends TaskState["_tag"]> = Extract<TaskState, { readonly _tag: Tag }>
+type Live = Of<"Running" | "Pausing" | "Paused" | "Resuming">
+
+/** The whole machine: every state with every input. */
+export const transition = (facts: Facts, state: TaskState, input: Input): Next => {
+  switch (state._tag) {
+    case "Creating":
+      return creating(facts, state, input)
+    case "Created":
+      return created(facts, state, input)
+    case "Starting":
+      return starting(facts, state, input)
+    case "Running":
+    case "Pausing":
+    case "Paused":
+    case "Resuming":
+      return live(facts, state, input)
+    case "Stopped":
+      return stopped(state, input)
+    case "Deleting":
+      return deleting(facts, state, input)
+    case "Deleted":
+      return isCommand(input) ? finished(state) : stay(state)
+  }
+}
+
+const creating = (facts: Facts, state: Of<"Creating">, input: Input): Next => {
+  switch (input._tag) {
+    case "CreateDone": {
+      const { identity } = input
+      const event: Payload = {
+        topic: "/tasks/create",
+        event: { containerId: facts.containerId, pid: identity.pid, bundle: input.bundle, terminal: facts.terminal }
+      }
+      return state.exit === null
+        ? go({ _tag: "Created", identity }, [event])
+        : after(go({ _tag: "Created", identity }, [event]), end(facts, identity, null, state.exit))
+    }
+    case "CreateFailed":
+      return go({ _tag: "Deleted", exit: null })
+    case "Exited":
+      return stay(state.exit === null ? { ...state, exit: input.exit } : state)
+    case "Delete":
+      return input.force
+        ? go({ _tag: "Deleting", identity: null, startedAt: null, exit: null }, [], Operation.Cancel(), Operation.Delete())
+        : reject(state, "created", "stopped")
+    case "Signal":
+      return reject(state, "created", "running", "paused")
+    default:
+      return commandOr(state, input, "created")
+  }
+}
+
+const created = (facts: Facts, state: Of<"Created">, input: Input): Next => {
+  const { identity } = state
+  switch (input._tag) {
+    case "Start":
+      return go({ _tag: "Starting", identity, exit: null }, [], Operation.Start())
+    case "Signal":
+      return go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))
+    case "Delete":
+      return go({ _tag: "Deleting", identity, startedAt: null, exit: null }, [], Operation.Delete())
+    case "Exited":
+      return end(facts, identity, null, input.exit)
+    case "Oom":
+      return go(state, [oom(facts)])
+    case "Pause":
+      return reject(state, "running")
+    case "Resume":
+      return reject(state, "paused")
+    default:
+      return stay(state)
+  }
+}
+
+const starting = (facts: Facts, state: Of<"Starting">, input: Input): Next => {
+  const { identity } = state
+  switch (input._tag) {
+    case "StartDone": {
+      const running = go({ _tag: "Running", identity, startedAt: input.at }, [
+        { topic: "/tasks/start", event: { containerId: facts.containerId, pid: identity.pid } }
+      ])
+      return state.exit === null ? running : after(running, end(facts, identity, input.at, state.exit))
+    }
+    case "StartFailed":
+      return state.exit === null ? go({ _tag: "Created", identity }) : end(facts, identity, null, state.exit)
+    case "Exited":
+      return stay(state.exit === null ? { ...state, exit: input.exit } : state)
+    case "Signal":
+      return state.exit === null
+        ? go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))
+        : finished(state)
+    case "Delete":
+      return input.force
+        ? go(
+            { _tag: "Deleting", identity, startedAt: null, exit: null },
+            [],
+            Operation.Cancel(),
+            Operation.Delete()
+          )
+        : reject(state, "created", "stopped")
+    case "Oom":
+      return go(state, [oom(facts)])
+    case "Start":
+      return reject(state, "created")
+    default:
+      return commandOr(state, input, "running")
+  }
+}
+
+/** Running, and what pausing makes of it: they differ only in what pause and resume mean. */
+const live = (facts: Facts, state: Live, input: Input): Next => {
+  const { identity, startedAt } = state
+  const to = (tag: Live["_tag"]): Live => ({ _tag: tag, identity, startedAt })
+  switch (input._tag) {
+    case "Pause":
+      return state._tag === "Running" ? go(to("Pausing"), [], Operation.Pause()) : reject(state, "running")
+    case "Resume":
+      return state._tag === "Paused" ? go(to("Resuming"), [], Operation.Resume()) : reject(state, "paused")
+    case "PauseDone":
+      return state._tag === "Pausing"
+        ? go(to("Paused"), [{ topic: "/tasks/paused", event: { containerId: facts.containerId } }])
+        : stay(state)
+    case "PauseFailed":
+      return state._tag === "Pausing" ? go(to("Running")) : stay(state)
+    case "ResumeDone":
+      return state._tag === "Resuming"
+        ? go(to("Running"), [{ topic: "/tasks/resumed", event: { containerId: facts.containerId } }])
+        : stay(state)
+    case "ResumeFailed":
+      return state._tag === "Resuming" ? go(to("Paused")) : stay(state)
+    case "Signal":
+      return go(
+        state,
+        [],
+        Operation.Signal({
+          signal: input.signal,
+          all: input.all,
+          thaw: input.signal === sigkill && state._tag !== "Running"
+        })
+      )
+    case "Delete": {
+      const gone: TaskState = { _tag: "Deleting", identity, startedAt, exit: null }
+      if (!input.force) return reject(state, "created", "stopped")
+      return state._tag === "Pausing" || state._tag === "Resuming"
+        ? go(gone, [], Operation.Cancel(), Operation.Delete())
+        : go(gone, [], Operation.Delete())
+    }
+    case "Exited":
+      return end(facts, identity, startedAt, input.exit)
+    case "Oom":
+      return go(state, [oom(facts)])
+    case "Start":
+      return reject(state, "created")
+    default:
+      return stay(state)
+  }
+}
+
+const stopped = (state: Of<"Stopped">, input: Input): Next => {
+  switch (input._tag) {
+    case "Delete":
+      return go(
+        { _tag: "Deleting", identity: state.identity, startedAt: state.startedAt, exit: state.exit },
+        [],
+        Operation.Delete()
+      )
+    case "Signal":
+      return finished(state)
+    default:
+      return commandOr(state, input, input._tag === "Start" ? "created" : input._tag === "Pause" ? "running" : "paused")
+  }
+}
+
+const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
+  const { exit, identity, startedAt } = state
+  switch (input._tag) {
+    case "Exited":
+      return exit === null ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)]) : stay(state)
+    case "DeleteDone": {
+      const last = exit ?? input.exit
+      const events: ReadonlyArray<Payload> = [
+        ...(exit === null && last !== null ? [exited(facts, last)] : []),
+        ...(identity === null ? [] : [deleted(facts, identity, last)])
+      ]
+      return go({ _tag: "Deleted", exit: last }, events)
+    }
+    case "DeleteFailed":
+      if (identity === null) return go({ _tag: "Deleted", exit: null })
+      if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
+      return go(
+        startedAt === null ? { _tag: "Created", identity } : { _tag: "Running", identity, startedAt }
+      )
+    case "Signal":
+      return exit === null
+        ? go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))
+        : finished(state)
+    case "Delete":
+      return input.force ? go(state, [], Operation.Cancel(), Operation.Delete()) : reject(state, "created", "stopped")
+    default:
+      return commandOr(state, input, "created", "running", "paused")
+  }
+}
+
+const isCommand = (input: Input): input is Command =>
+  input._tag === "Start" ||
+  input._tag === "Pause" ||
+  input._tag === "Resume" ||
+  input._tag === "Signal" ||
+  input._tag === "Delete"
+
+/** Commands are refused, late reports are ignored. */
+const commandOr = (state: TaskState, input: Input, ...allowed: ReadonlyArray<string>): Next =>
+  isCommand(input) ? reject(state, ...allowed) : stay(state)
+
+const after = (first: Next, second: Next): Next => ({
+  ...second,
+  events: [...first.events, ...second.events],
+  operations: [...first.operations, ...second.operations]
+})
+
+const end = (facts: Facts, identity: Identity, startedAt: DateTime.Utc | null, exit: Exit): Next =>
+  facts.autoRemove
+    ? go({ _tag: "Deleting", identity, startedAt, exit }, [exited(facts, exit)], Operation.Delete())
+    : go({ _tag: "Stopped", identity, startedAt, exit }, [exited(facts, exit)])
+
+const exited = (facts: Facts, exit: Exit): Payload => ({
+  topic: "/tasks/exit",
+  event: { containerId: facts.containerId, execId: null, ...exit }
+})
+
+const deleted = (facts: Facts, identity: Identity, exit: Exit | null): Payload => ({
+  topic: "/tasks/delete",
+  event: { containerId: facts.containerId, pid: identity.pid, exitStatus: exit?.exitStatus ?? null }
+})
+
+const oom = (facts: Facts): Payload => ({ topic: "/tasks/oom", event: { containerId: facts.containerId } })

@@ -1,0 +1,109 @@
+/** Turns the operations that the machines order into calls of the process host, and their results into reports. Knows no state of its own. */
+import { Cause, DateTime, Effect, Result } from "effect"
+import type { BerthError } from "../schema/Errors.ts"
+import { Internal } from "../schema/Errors.ts"
+import type { ContainerRef, CreateRequest } from "../schema/Host.ts"
+import type { ProcessRecord } from "../schema/TaskState.ts"
+import { OutputLog } from "../services/OutputLog.ts"
+import { ProcessHost } from "../services/ProcessHost.ts"
+import * as ProcessMachine from "./ProcessMachine.ts"
+import type { Outcome, Perform } from "./TaskActor.ts"
+import * as TaskMachine from "./TaskMachine.ts"
+import type { Addressed, Tree } from "./TaskTree.ts"
+
+const toInit = (input: TaskMachine.Input): Addressed => ({ execId: null, input })
+const reported = (...reports: ReadonlyArray<Addressed>): Outcome => ({ reports, error: null })
+
+/** A failed operation reports that, and its error goes to whoever asked. A defect counts as a failure: the state must not hang on it. */
+const orElse = (failed: ReadonlyArray<Addressed>) => (self: Effect.Effect<Outcome, BerthError>): Effect.Effect<Outcome> =>
+  Effect.catchCause(self, (cause) => {
+    const found = Cause.findError(cause)
+    if (Result.isSuccess(found)) return Effect.succeed({ reports: failed, error: found.success })
+    if (!Cause.hasDies(cause)) return Effect.failCause(found.failure)
+    return Effect.as(Effect.logError("an operation crashed", cause), {
+      reports: failed,
+      error: new Internal({ reference: "operation" })
+    })
+  })
+
+export const make = Effect.gen(function* () {
+  const host = yield* ProcessHost
+  const outputLog = yield* OutputLog
+  const { DeleteDone, DeleteFailed, PauseDone, PauseFailed, ResumeDone, ResumeFailed, StartDone, StartFailed } =
+    TaskMachine.Report
+
+  const create = (request: CreateRequest): Effect.Effect<Outcome> =>
+    host.create(request).pipe(
+      Effect.map(({ bundle, identity }) => reported(toInit(TaskMachine.Report.CreateDone({ identity, bundle })))),
+      orElse([toInit(TaskMachine.Report.CreateFailed())])
+    )
+
+  const remove = (tree: Tree, ref: ContainerRef) =>
+    Effect.gen(function* () {
+      const { execs, init } = yield* host.delete(ref)
+      yield* outputLog.remove(ref.namespace, ref.containerId)
+      const exits = execs
+        .filter(({ execId }) => tree.execs.has(execId))
+        .map(({ execId, exit }): Addressed => ({ execId, input: ProcessMachine.Report.Exited({ exit }) }))
+      return reported(...exits, toInit(DeleteDone({ exit: init })))
+    }).pipe(orElse([toInit(DeleteFailed())]))
+
+  const startExec = Effect.fnUntraced(function* (record: ProcessRecord) {
+    const { containerId, id: execId, namespace, spec, stdio } = record
+    const ref = { namespace, containerId, execId }
+    const logFile = stdio.log._tag === "json" ? yield* outputLog.prepare(ref) : null
+    const { identity } = yield* host.exec({ ...ref, process: spec, stdio, logFile })
+    return reported({ execId, input: ProcessMachine.Report.StartDone({ identity, at: yield* DateTime.now }) })
+  })
+
+  const performExec = (record: ProcessRecord, operation: ProcessMachine.Operation): Effect.Effect<Outcome> => {
+    const execId = record.id
+    const ref = { namespace: record.namespace, containerId: record.containerId, execId }
+    switch (operation._tag) {
+      case "Start":
+        return startExec(record).pipe(orElse([{ execId, input: ProcessMachine.Report.StartFailed() }]))
+      case "Signal":
+        return host.signal({ ref, signal: operation.signal, all: false }).pipe(Effect.as(reported()), orElse([]))
+      case "Delete":
+        return host.deleteExec(ref).pipe(
+          Effect.as(reported({ execId, input: ProcessMachine.Report.DeleteDone() })),
+          orElse([{ execId, input: ProcessMachine.Report.DeleteDone() }])
+        )
+      case "Cancel":
+        return Effect.succeed(reported())
+    }
+  }
+
+  const perform: Perform = (tree, order) => {
+    if (order.execId !== null) {
+      const record = tree.execs.get(order.execId)
+      return record === undefined ? Effect.succeed(reported()) : performExec(record, order.operation)
+    }
+    const { operation } = order
+    const ref: ContainerRef = { namespace: tree.task.namespace, containerId: tree.task.id }
+    switch (operation._tag) {
+      case "Start":
+        return host.start(ref).pipe(
+          Effect.andThen(DateTime.now),
+          Effect.map((at) => reported(toInit(StartDone({ at })))),
+          orElse([toInit(StartFailed())])
+        )
+      case "Pause":
+        return host.pause(ref).pipe(Effect.as(reported(toInit(PauseDone()))), orElse([toInit(PauseFailed())]))
+      case "Resume":
+        return host.resume(ref).pipe(Effect.as(reported(toInit(ResumeDone()))), orElse([toInit(ResumeFailed())]))
+      case "Signal":
+        return host.signal({ ref: { ...ref, execId: null }, signal: operation.signal, all: operation.all }).pipe(
+          Effect.andThen(operation.thaw ? Effect.ignore(host.resume(ref)) : Effect.void),
+          Effect.as(reported()),
+          orElse([])
+        )
+      case "Delete":
+        return remove(tree, ref)
+      case "Cancel":
+        return Effect.succeed(reported())
+    }
+  }
+
+  return { create, perform }
+})

@@ -1,0 +1,240 @@
+/** All task actors of this daemon, and `Tasks` over them: the only way in from outside. */
+import { DateTime, Effect, Fiber, FileSystem, Layer, Option, Stream } from "effect"
+import { AlreadyExists, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
+import * as Filter from "../schema/Filter.ts"
+import type { ContainerId, ExecId } from "../schema/Ids.ts"
+import type { Stdio } from "../schema/Process.ts"
+import { defaultStdio } from "../schema/Process.ts"
+import type { ByProcess, CreateTask, DeleteExec, DeleteTask, ExecTask, ListRequest, OutputRequest } from "../schema/Requests.ts"
+import type { SignalRequest, StdinRequest, StopRequest, WaitRequest } from "../schema/Requests.ts"
+import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
+import { toProcess, toTask } from "../schema/TaskState.ts"
+import { CurrentNamespace } from "../services/CurrentNamespace.ts"
+import { EventBus } from "../services/EventBus.ts"
+import { Change, MetadataStore } from "../services/MetadataStore.ts"
+import { OutputLog } from "../services/OutputLog.ts"
+import { ProcessHost } from "../services/ProcessHost.ts"
+import { Tasks } from "../services/Tasks.ts"
+import * as ProcessMachine from "./ProcessMachine.ts"
+import { Actors } from "./Actors.ts"
+import * as TaskMachine from "./TaskMachine.ts"
+
+const sigterm = 15
+const sigkill = 9
+const stopPatience = 10_000
+
+const paths = (stdio: Stdio, logFile: string | null) => {
+  const output = stdio.log._tag === "json" ? logFile : stdio.log._tag === "file" ? stdio.log.path : null
+  return { stdin: null, stdout: output, stderr: output }
+}
+
+const make = Effect.gen(function* () {
+  const actors = yield* Actors
+  const bus = yield* EventBus
+  const store = yield* MetadataStore
+  const host = yield* ProcessHost
+  const outputLog = yield* OutputLog
+  const fs = yield* FileSystem.FileSystem
+
+  const find = Effect.fnUntraced(function* (id: ContainerId) {
+    const namespace = yield* CurrentNamespace
+    return actors.get(namespace, id) ?? (yield* new NotFound({ kind: "task", id }))
+  })
+
+  const findProcess = Effect.fnUntraced(function* ({ execId, id }: ByProcess) {
+    const actor = yield* find(id)
+    const { execs, task } = actor.read()
+    if (execId != null && !execs.has(execId)) return yield* new NotFound({ kind: "exec", id: execId })
+    return { actor, ref: { namespace: task.namespace, containerId: id, execId: execId ?? null } }
+  })
+
+  const create = Effect.fn("Tasks.create")(function* (request: CreateTask) {
+    const namespace = yield* CurrentNamespace
+    const { id } = request
+    const container = yield* store.container(namespace, id)
+    if (Option.isNone(container)) return yield* new NotFound({ kind: "container", id })
+    if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
+    const { runtime, spec } = container.value
+    const rootfs = spec.root?.path
+    if (rootfs !== undefined && !(yield* Effect.orElseSucceed(fs.exists(rootfs), () => false))) {
+      return yield* new InvalidArgument({ field: "rootfs", problem: `"${rootfs}" does not exist` })
+    }
+    const stdio = request.stdio ?? defaultStdio
+    const logFile =
+      stdio.log._tag === "json" ? yield* outputLog.prepare({ namespace, containerId: id, execId: null }) : null
+    const record: TaskRecord = {
+      namespace,
+      id,
+      runtime: runtime.name,
+      terminal: spec.process?.terminal ?? false,
+      stdio,
+      paths: paths(stdio, logFile),
+      autoRemove: request.autoRemove ?? false,
+      oomCount: 0,
+      createdAt: yield* DateTime.now,
+      state: { _tag: "Creating", exit: null }
+    }
+    yield* bus.commit([Change.InsertTask({ record })], [])
+    const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
+    const { task } = yield* actor.begin(
+      actors.operations.create({ namespace, containerId: id, runtime: runtime.name, spec, stdio, logFile })
+    )
+    return toTask(task)
+  })
+
+  const command = (name: string, input: TaskMachine.Command) =>
+    Effect.fn(`Tasks.${name}`)(function* (id: ContainerId) {
+      const actor = yield* find(id)
+      return toTask((yield* actor.command({ execId: null, input })).task)
+    })
+
+  const list = Effect.fn("Tasks.list")(function* ({ filters }: ListRequest) {
+    const namespace = yield* CurrentNamespace
+    const wanted = yield* Effect.fromResult(Filter.parseAll(filters ?? []))
+    const tasks = actors.list(namespace).map((actor) => toTask(actor.read().task))
+    if (wanted.length === 0) return tasks
+    const containers = new Map((yield* store.containers(namespace)).map((container) => [container.id, container]))
+    return tasks.filter((task) => Filter.matches(wanted, Filter.taskFields(task, containers.get(task.id) ?? null)))
+  })
+
+  const signal = Effect.fn("Tasks.signal")(function* (request: SignalRequest) {
+    const { actor, ref } = yield* findProcess(request)
+    if (ref.execId === null) {
+      const input = TaskMachine.Command.Signal({ signal: request.signal, all: request.all ?? false })
+      yield* actor.command({ execId: null, input })
+    } else {
+      const input = ProcessMachine.Command.Signal({ signal: request.signal })
+      yield* actor.command({ execId: ref.execId, input })
+    }
+  })
+
+  const stop = Effect.fn("Tasks.stop")(function* ({ id, signal, timeoutMillis }: StopRequest) {
+    const actor = yield* find(id)
+    const send = (signal: number) =>
+      actor.command({ execId: null, input: TaskMachine.Command.Signal({ signal, all: false }) })
+    const ended = actor.exit(null)
+    const first = yield* Effect.result(send(signal ?? sigterm))
+    if (first._tag === "Failure") {
+      if (first.failure._tag !== "NotFound") return yield* first.failure
+      return { stage: "already-stopped" as const, exit: yield* ended }
+    }
+    // A frozen process would sleep through the signal.
+    if (actor.read().task.state._tag === "Paused") {
+      yield* Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))
+    }
+    const exit = yield* Effect.timeoutOption(ended, timeoutMillis ?? stopPatience)
+    if (Option.isSome(exit)) return { stage: "signal" as const, exit: exit.value }
+    yield* Effect.catchTag(send(sigkill), "NotFound", () => Effect.void)
+    return { stage: "kill" as const, exit: yield* ended }
+  })
+
+  const wait = Effect.fn("Tasks.wait")(function* ({ execId, id, timeoutMillis }: WaitRequest) {
+    const actor = yield* find(id)
+    const exit = actor.exit(execId ?? null)
+    if (timeoutMillis === undefined) return yield* exit
+    return yield* Effect.timeoutOrElse(exit, {
+      duration: timeoutMillis,
+      orElse: () => Effect.fail(new WaitTimeout({ id: execId ?? id, milliseconds: timeoutMillis }))
+    })
+  })
+
+  const remove = Effect.fn("Tasks.delete")(function* ({ force, id }: DeleteTask) {
+    const actor = yield* find(id)
+    const { state } = (yield* actor.command({ execId: null, input: TaskMachine.Command.Delete({ force: force ?? false }) })).task
+    return state._tag === "Deleted" ? state.exit : null
+  })
+
+  const pids = Effect.fn("Tasks.pids")(function* (id: ContainerId) {
+    const { ref } = yield* findProcess({ id })
+    return yield* host.pids(ref)
+  })
+
+  const exec = Effect.fn("Tasks.exec")(function* (request: ExecTask) {
+    const actor = yield* find(request.id)
+    const { namespace } = actor.read().task
+    const stdio = request.stdio ?? defaultStdio
+    const ref = { namespace, containerId: request.id, execId: request.execId }
+    const logFile = stdio.log._tag === "json" ? yield* outputLog.prepare(ref) : null
+    const record: ProcessRecord = {
+      namespace,
+      containerId: request.id,
+      id: request.execId,
+      spec: request.process,
+      stdio,
+      paths: paths(stdio, logFile),
+      createdAt: yield* DateTime.now,
+      state: { _tag: "Created" }
+    }
+    yield* actor.addExec(record)
+    return toProcess(record)
+  })
+
+  const execCommand = Effect.fnUntraced(function* (id: ContainerId, execId: ExecId, input: ProcessMachine.Command) {
+    const actor = yield* find(id)
+    const tree = yield* actor.command({ execId, input })
+    return tree.execs.get(execId)
+  })
+
+  const startExec = Effect.fn("Tasks.startExec")(function* ({ execId, id }: ByProcess) {
+    if (execId == null) return yield* new InvalidArgument({ field: "execId", problem: "missing" })
+    const record = yield* execCommand(id, execId, ProcessMachine.Command.Start())
+    return record === undefined ? yield* new NotFound({ kind: "exec", id: execId }) : toProcess(record)
+  })
+
+  const deleteExec = Effect.fn("Tasks.deleteExec")(function* ({ execId, force, id }: DeleteExec) {
+    const actor = yield* find(id)
+    const ended = yield* Effect.forkChild(Effect.option(actor.exit(execId)), { startImmediately: true })
+    const before = actor.read().execs.get(execId)
+    yield* actor.command({ execId, input: ProcessMachine.Command.Delete({ force: force ?? false }) })
+    // Registered but never started: there is no exit to wait for.
+    if (before?.state._tag === "Created") return null
+    return Option.getOrNull(yield* Fiber.join(ended))
+  })
+
+  const processes = Effect.fn("Tasks.processes")(function* (id: ContainerId) {
+    const actor = yield* find(id)
+    return Array.from(actor.read().execs.values(), toProcess)
+  })
+
+  const output = (request: OutputRequest) =>
+    Stream.unwrap(
+      Effect.map(findProcess(request), ({ actor, ref }) =>
+        outputLog.read(ref, { ended: request.follow === true ? Effect.ignore(actor.exit(ref.execId)) : null })
+      )
+    )
+
+  const writeStdin = Effect.fn("Tasks.writeStdin")(function* (request: StdinRequest) {
+    const { ref } = yield* findProcess(request)
+    yield* host.writeStdin({ ref, bytes: request.bytes })
+  })
+
+  const closeStdin = Effect.fn("Tasks.closeStdin")(function* (request: ByProcess) {
+    const { ref } = yield* findProcess(request)
+    yield* host.closeStdin(ref)
+  })
+
+  return Tasks.of({
+    create,
+    start: command("start", TaskMachine.Command.Start()),
+    get: Effect.fn("Tasks.get")(function* (id: ContainerId) {
+      return toTask((yield* find(id)).read().task)
+    }),
+    list,
+    signal,
+    stop,
+    pause: command("pause", TaskMachine.Command.Pause()),
+    resume: command("resume", TaskMachine.Command.Resume()),
+    wait,
+    delete: remove,
+    pids,
+    exec,
+    startExec,
+    deleteExec,
+    processes,
+    output,
+    writeStdin,
+    closeStdin
+  })
+})
+
+export const layer = Layer.effect(Tasks, make)

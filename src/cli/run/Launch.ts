@@ -1,0 +1,87 @@
+/** Making containers: the steps that `run` and `create` share. What fails half-way leaves nothing behind. */
+import { Effect, FileSystem, Option } from "effect"
+import type { NewContainer } from "../../schema/Container.ts"
+import { Unavailable } from "../../schema/Errors.ts"
+import type { ContainerId } from "../../schema/Ids.ts"
+import type { Stdio } from "../../schema/Process.ts"
+import { Containers } from "../../services/Containers.ts"
+import { Tasks } from "../../services/Tasks.ts"
+import { defaultAddress, root } from "../Globals.ts"
+import type { CreateFlags } from "./Flags.ts"
+import { newContainer, stdio } from "./TaskInput.ts"
+import { refuse } from "./Unsupported.ts"
+
+/** Everything that has to be known before the daemon is asked for anything. */
+export interface Plan {
+  readonly container: NewContainer
+  readonly stdio: Stdio
+  readonly autoRemove: boolean
+  readonly pidFile: Option.Option<string>
+}
+
+/** Whether the daemon sees the same files as this command. */
+export const isLocal = Effect.map(root, ({ address }) => !/^https?:/.test(address) || address === defaultAddress)
+
+/** Reads the options of `run`, `create` and `spec`, and refuses those that this version cannot do. */
+export const specOf = Effect.fnUntraced(function* (command: string, flags: CreateFlags, words: ReadonlyArray<string>) {
+  const refusal = refuse(flags)
+  if (refusal !== null) return yield* refusal
+  const { specOf } = yield* Effect.promise(() => import("./SpecInput.ts"))
+  return yield* specOf(command, flags, words, yield* isLocal)
+})
+
+/** What `run` and `create` are to make. */
+export const plan = Effect.fnUntraced(function* (
+  command: string,
+  flags: CreateFlags,
+  words: ReadonlyArray<string>,
+  autoRemove: boolean
+) {
+  const spec = yield* specOf(command, flags, words)
+  const made: Plan = {
+    container: yield* newContainer(command, flags, spec),
+    stdio: yield* stdio(command, flags),
+    autoRemove,
+    pidFile: flags.pidFile
+  }
+  return made
+})
+
+const writePid = Effect.fnUntraced(function* (file: string, pid: number) {
+  const fs = yield* FileSystem.FileSystem
+  yield* fs.writeFileString(file, `${pid}\n`).pipe(
+    Effect.mapError(({ message }) => new Unavailable({ what: `--pid-file ${file}`, problem: message, mend: null }))
+  )
+})
+
+/** Takes away whatever there is of a container. */
+const undo = (id: ContainerId) =>
+  Effect.gen(function* () {
+    yield* Effect.ignore((yield* Tasks).delete({ id, force: true }))
+    yield* Effect.ignore((yield* Containers).delete(id))
+  })
+
+/**
+ * Container and task, up to `created`; then `use`. Where that fails or is interrupted both are taken away again, unless it has said `keep`: from then on
+ * the container goes its own way.
+ */
+export const withCreated = <A, E, R>(
+  { autoRemove, container, pidFile, stdio }: Plan,
+  use: (id: ContainerId, keep: Effect.Effect<void>) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function* () {
+    const containers = yield* Containers
+    const tasks = yield* Tasks
+    const { id } = container
+    let kept = false
+    const keep = Effect.sync(() => {
+      kept = true
+    })
+    const task = Effect.gen(function* () {
+      const task = yield* tasks.create({ id, stdio, autoRemove })
+      if (Option.isSome(pidFile) && task.pid !== null) yield* writePid(pidFile.value, task.pid)
+      return yield* use(id, keep)
+    })
+    const orUndo = Effect.onError(() => (kept ? Effect.void : undo(id)))
+    return yield* Effect.uninterruptibleMask((restore) => Effect.andThen(containers.create(container), orUndo(restore(task))))
+  })

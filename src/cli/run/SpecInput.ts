@@ -1,0 +1,188 @@
+/** From options to an OCI specification: reads the texts and files that they name, and says which option is wrong. Loaded only by commands that need it. */
+import { Effect, FileSystem, Option, Path, Result, Schema } from "effect"
+import { InvalidArgument } from "../../schema/Errors.ts"
+import { OciSpec } from "../../schema/OciSpec.ts"
+import * as DeviceOption from "../../spec/DeviceOption.ts"
+import * as IdMapping from "../../spec/IdMapping.ts"
+import * as MountOption from "../../spec/MountOption.ts"
+import type { Problem } from "../../spec/Problem.ts"
+import { makeProcess } from "../../spec/ProcessSpec.ts"
+import * as Spec from "../../spec/Spec.ts"
+import { Network, type SpecOptions } from "../../spec/SpecOptions.ts"
+import * as Ulimit from "../../spec/Ulimit.ts"
+import { keyValues } from "../KeyValues.ts"
+import { misuse } from "../output/Usage.ts"
+import type { CreateFlags, ProcessFlags } from "./Flags.ts"
+import { hostFacts } from "./HostInput.ts"
+
+/** The options whose names are not simply those of the specification's fields. */
+const irregular: { readonly [field: string]: string } = {
+  args: "<command>",
+  cwd: "--workdir",
+  mounts: "--mount",
+  uidMappings: "--uidmap",
+  gidMappings: "--gidmap",
+  sysctls: "--sysctl",
+  capabilities: "--privileged"
+}
+
+/** The option that a field of the specification comes from. */
+export const optionOf = (field: string): string =>
+  irregular[field] ?? `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+
+const orMisuse = <A>(command: string, result: Result.Result<A, Problem>) =>
+  Effect.mapError(Effect.fromResult(result), ({ field, problem }) => misuse(command, optionOf(field), problem))
+
+const texts = Schema.Record(Schema.String, Schema.String)
+
+/** Members that have a value. */
+const present = <A extends object>(members: { readonly [K in keyof A]: Option.Option<A[K]> }): Partial<A> =>
+  Object.fromEntries(
+    Object.entries<Option.Option<unknown>>(members).flatMap(([key, value]) => (Option.isSome(value) ? [[key, value.value]] : []))
+  ) as Partial<A>
+
+const unlessEmpty = <A extends ReadonlyArray<unknown> | object>(value: A): Option.Option<A> =>
+  Object.keys(value).length === 0 ? Option.none() : Option.some(value)
+
+const whenSet = (value: boolean): Option.Option<true> => (value ? Option.some(true) : Option.none())
+
+const unreadable = (field: string, file: string) => (error: { readonly message: string }) =>
+  new InvalidArgument({ field, problem: `cannot read "${file}": ${error.message.split("\n")[0] ?? ""}` })
+
+const fromFile = <A>(field: string, file: string, schema: Schema.Codec<A, Schema.Json>) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* Effect.mapError(fs.readFileString(file), unreadable(field, file))
+    return yield* Effect.mapError(Schema.decodeEffect(Schema.fromJsonString(schema))(text), unreadable(field, file))
+  })
+
+/** The variables of `--env-file` and `--env`, in that order. */
+const environment = Effect.fnUntraced(function* (flags: ProcessFlags) {
+  const fs = yield* FileSystem.FileSystem
+  const files = yield* Effect.forEach(flags.envFile, (file) =>
+    Effect.mapError(fs.readFileString(file), unreadable("--env-file", file))
+  )
+  const lines = files.flatMap((text) => text.split(/\r?\n/)).filter((line) => !/^\s*(?:#|$)/.test(line))
+  return [...lines, ...flags.env]
+})
+
+/** Everything that shapes a specification but its command and root filesystem. */
+const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) {
+  const each = <A>(values: ReadonlyArray<string>, parse: (text: string) => Result.Result<A, Problem>) =>
+    Effect.forEach(values, (text) => orMisuse(command, parse(text)))
+  const network = Option.isNone(flags.network)
+    ? undefined
+    : yield* Effect.mapError(Schema.decodeUnknownEffect(Network)(flags.network.value), (error) =>
+        misuse(command, "--network", error.issue.toString())
+      )
+  const seccomp = Option.isNone(flags.seccomp)
+    ? undefined
+    : flags.seccomp.value === "unconfined"
+      ? ("unconfined" as const)
+      : yield* fromFile("--seccomp", flags.seccomp.value, Schema.JsonObject)
+  const { cpuShares, cpus, cpusetCpus, cpusetMems, hostname, memory, memoryReservation, memorySwap, pidsLimit } = flags
+  return present<Omit<SpecOptions, "args" | "rootfs">>({
+    env: unlessEmpty(yield* environment(flags)),
+    cwd: flags.workdir,
+    user: flags.user,
+    hostname,
+    readOnly: whenSet(flags.readOnly),
+    terminal: Option.none(),
+    consoleSize: Option.none(),
+    cgroupsPath: Option.none(),
+    resources: Option.none(),
+    mounts: unlessEmpty(yield* each(flags.mount, MountOption.parse)),
+    capAdd: unlessEmpty(flags.capAdd),
+    capDrop: unlessEmpty(flags.capDrop),
+    privileged: whenSet(flags.privileged),
+    noNewPrivileges: flags.noNewPrivileges,
+    seccomp: Option.fromUndefinedOr(seccomp),
+    network: Option.fromUndefinedOr(network),
+    devices: unlessEmpty(yield* each(flags.device, DeviceOption.parse)),
+    ulimits: unlessEmpty(yield* each(flags.ulimit, Ulimit.parse)),
+    annotations: unlessEmpty(yield* keyValues(command, "--annotation", flags.annotation, texts)),
+    securityOpt: unlessEmpty(flags.securityOpt),
+    uidMappings: unlessEmpty(yield* each(flags.uidmap, (text) => IdMapping.parse("uidMappings", text))),
+    gidMappings: unlessEmpty(yield* each(flags.gidmap, (text) => IdMapping.parse("gidMappings", text))),
+    sysctls: unlessEmpty(yield* keyValues(command, "--sysctl", flags.sysctl, texts)),
+    memory,
+    memoryReservation,
+    memorySwap,
+    cpus,
+    cpuShares,
+    cpusetCpus,
+    cpusetMems,
+    pidsLimit,
+    blkioWeight: flags.blkioWeight
+  })
+})
+
+const fromBundle = Effect.fnUntraced(function* (command: string, folder: string, given: object, words: ReadonlyArray<string>) {
+  const path = yield* Path.Path
+  const other = Object.keys(given)[0]
+  if (other !== undefined) return yield* misuse(command, optionOf(other), "not together with --bundle, whose config.json says it")
+  const spec = yield* fromFile("--bundle", path.join(folder, "config.json"), OciSpec)
+  const root = { ...spec.root, path: path.resolve(folder, spec.root?.path ?? "rootfs") }
+  const process = words.length === 0 ? spec.process : { cwd: "/", ...spec.process, args: words }
+  const made: OciSpec = { ...spec, root, ...(process === undefined ? {} : { process }) }
+  return made
+})
+
+/** The specification that `run` uses. `local`: the daemon shares this machine's files. */
+export const specOf = Effect.fn("cli.specOf")(function* (
+  command: string,
+  flags: CreateFlags,
+  words: ReadonlyArray<string>,
+  local: boolean
+) {
+  const given = yield* shape(command, flags)
+  if (Option.isSome(flags.bundle)) {
+    if (Option.isSome(flags.rootfs)) return yield* misuse(command, "--rootfs", "not together with --bundle")
+    return yield* fromBundle(command, flags.bundle.value, given, words)
+  }
+  if (words.length === 0) return yield* misuse(command, "<command>", "is missing")
+  if (Option.isNone(flags.rootfs) && command !== "spec") {
+    return yield* misuse(command, "--rootfs", "give --rootfs DIR or --bundle DIR")
+  }
+  const root = Option.getOrNull(flags.rootfs)
+  if (root !== null && local) yield* checkFolder(root)
+  const host = yield* hostFacts({
+    local,
+    root,
+    user: given.user !== undefined,
+    capabilities: given.privileged === true || given.capAdd !== undefined,
+    devices: (given.devices ?? []).map(({ source }) => source)
+  })
+  return yield* orMisuse(command, Spec.make({ ...given, args: words, ...(root === null ? {} : { rootfs: { path: root } }) }, host))
+})
+
+const checkFolder = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const found = yield* Effect.orElseSucceed(fs.stat(path), () => null)
+  if (found?.type === "Directory") return
+  const problem = found === null ? `"${path}" does not exist` : `"${path}" is not a folder`
+  return yield* new InvalidArgument({ field: "--rootfs", problem })
+})
+
+/** The process that `exec` adds to a container with this specification. */
+export const processOf = Effect.fn("cli.processOf")(function* (
+  command: string,
+  spec: OciSpec,
+  flags: ProcessFlags,
+  words: ReadonlyArray<string>,
+  local: boolean
+) {
+  const env = yield* environment(flags)
+  const user = Option.isSome(flags.user)
+  const host = yield* hostFacts({ local, root: spec.root?.path ?? null, user, capabilities: flags.privileged, devices: [] })
+  const options = {
+    args: words,
+    ...present<{ env: ReadonlyArray<string>; cwd: string; user: string; privileged: boolean }>({
+      env: unlessEmpty(env),
+      cwd: flags.workdir,
+      user: flags.user,
+      privileged: whenSet(flags.privileged)
+    })
+  }
+  return yield* orMisuse(command, makeProcess(spec, options, host))
+})

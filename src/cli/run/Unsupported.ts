@@ -1,0 +1,17 @@
+/** Options of the interface that this version cannot do. They are refused, never passed over. */
+import { Option } from "effect"
+import { Unsupported } from "../../schema/Errors.ts"
+import type { CreateFlags } from "./Flags.ts"
+
+/** The refusal of one option. */
+export const unsupported = (capability: string): Unsupported => new Unsupported({ driver: "berth", capability })
+
+/** The first option among these that cannot be done. */
+export const refuse = (flags: CreateFlags): Unsupported | null => {
+  if (flags.terminal) return unsupported("a terminal (-t)")
+  if (flags.overlay) return unsupported("--overlay")
+  if (Option.isSome(flags.snapshot)) return unsupported("--snapshot")
+  if (Option.isSome(flags.restart) && flags.restart.value !== "no") return unsupported(`--restart ${flags.restart.value}`)
+  if (Option.isSome(flags.log) && /^(fifo|binary):/.test(flags.log.value)) return unsupported(`--log ${flags.log.value}`)
+  return null
+}

@@ -1,0 +1,59 @@
+/** The daemon: the services of `actors/Berth.ts` over SQLite and a shim, behind the doors of `server/HttpServer.ts`. */
+import { NodeServices } from "@effect/platform-node"
+import { Console, Effect, Layer } from "effect"
+import { join } from "node:path"
+import * as Berth from "../actors/Berth.ts"
+import * as Handlers from "../rpc/Handlers.ts"
+import { Session } from "../rpc/Session.ts"
+import { Unavailable } from "../schema/Errors.ts"
+import { Config } from "../services/Config.ts"
+import { configure } from "./DaemonOptions.ts"
+import type { DaemonOptions } from "./DaemonOptions.ts"
+import * as FileOutputLog from "./io/FileOutputLog.ts"
+import * as Local from "./Local.ts"
+import * as RuntimeTable from "./RuntimeTable.ts"
+import * as HttpServer from "./server/HttpServer.ts"
+import { parse } from "./server/Listen.ts"
+import * as ShimHost from "./shim/ShimHost.ts"
+import * as SqliteStore from "./store/SqliteStore.ts"
+import * as SystemInfo from "./SystemInfo.ts"
+
+export type { DaemonOptions } from "./DaemonOptions.ts"
+
+type Settings = Effect.Success<ReturnType<typeof configure>>
+
+/** Containers, Tasks, Events and System of this machine. */
+const services = ({ config, runtimes, synchronous }: Settings) =>
+  Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
+    Layer.provide([
+      ShimHost.layer({ state: config.state }),
+      SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
+      FileOutputLog.layer({ root: config.root }),
+      Local.runtimes({ state: config.state, runtimes }),
+      Layer.succeed(Config, config)
+    ])
+  )
+
+/** Serves until it is interrupted; containers go on. Prints one line when it is ready. */
+export const runDaemon = Effect.fn("runDaemon")(
+  function* (options: DaemonOptions) {
+    const settings = yield* configure(options)
+    const addresses = yield* Effect.forEach(options.listen, (address) => Effect.fromResult(parse(address)))
+    yield* Effect.sync(() => process.umask(0o077))
+    yield* RuntimeTable.save(settings.config.state, settings.runtimes)
+    const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
+    const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
+    if (first === undefined) return yield* Effect.never
+    yield* Layer.build(
+      Layer.mergeAll(first, ...rest).pipe(Layer.provide([handlers, Session.layer]))
+    )
+    yield* Console.log(`berth ${settings.config.version} is ready on ${options.listen.join(", ")}`)
+    return yield* Effect.never
+  },
+  Effect.scoped,
+  Effect.catchTags({
+    PlatformError: (error) => Effect.fail(new Unavailable({ what: "daemon", problem: error.message, mend: null })),
+    ServeError: (error) => Effect.fail(new Unavailable({ what: "listener", problem: String(error.cause), mend: null }))
+  }),
+  Effect.provide(NodeServices.layer)
+)

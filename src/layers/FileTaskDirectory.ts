@@ -1,0 +1,175 @@
+/**
+ * Task folders as files below the state folder: `tasks/<namespace>/<container>/` is the bundle, with `config.json`, `init.json` (the record) and the FIFOs
+ * of init in it, and `exec/<id>/` for each exec, with `record.json` and its FIFOs. Every operation is a few system calls on a memory file system and is done
+ * in one piece. It never removes what is inside a folder that it does not know: that may be a root filesystem.
+ */
+import { Effect, Layer, Option, Schema } from "effect"
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { AlreadyExists, NotFound } from "../schema/Errors.ts"
+import type { ResourceExhausted, Unavailable } from "../schema/Errors.ts"
+import { HostedRecord, Ref } from "../schema/Host.ts"
+import { processKey } from "../schema/Ids.ts"
+import type { ContainerId, ExecId, Namespace, ProcessRef } from "../schema/Ids.ts"
+import { stringify } from "../schema/OciJson.ts"
+import type { OciSpec } from "../schema/OciSpec.ts"
+import { TaskDirectory } from "../services/TaskDirectory.ts"
+import { diskFailure, unavailable } from "./io/DiskFailure.ts"
+import { codeOf } from "./posix/Libc.ts"
+
+const what = "task folder"
+const Json = Schema.fromJsonString(HostedRecord)
+const encode = Schema.encodeEffect(Json)
+const decode = Schema.decodeUnknownOption(Json)
+const decodeRef = Schema.decodeUnknownOption(Ref)
+
+/** Runs; `null` where it failed with this errno. */
+const unless = <A>(code: string, run: () => A): A | null => {
+  try {
+    return run()
+  } catch (error) {
+    if (codeOf(error) === code) return null
+    throw error
+  }
+}
+
+const entries = (folder: string) => unless("ENOENT", () => readdirSync(folder, { withFileTypes: true })) ?? []
+
+const replace = (path: string, text: string): void => {
+  // No identifier ends like this, and only this process writes here.
+  const temporary = `${path}~`
+  try {
+    writeFileSync(temporary, text, { mode: 0o600 })
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
+
+/** Removes a folder with the files and the empty folders in it, `last` behind all others. */
+const removeFolder = (folder: string, last: string): void => {
+  for (const entry of entries(folder)) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) rmdirSync(path)
+    else if (entry.name !== last) unlinkSync(path)
+  }
+  rmSync(join(folder, last), { force: true })
+  unless("ENOENT", () => rmdirSync(folder))
+}
+
+/** A record goes last, so that whatever is left when this is cut short is still listed. */
+const removeTask = (bundle: string): void => {
+  for (const { name } of entries(join(bundle, "exec"))) removeFolder(join(bundle, "exec", name), "record.json")
+  removeFolder(bundle, "init.json")
+}
+
+/** Makes a folder in the one of its namespace, which a removal may take away at any moment; false where it is taken. An empty one was cut short. */
+const makeIn = (parent: string, folder: string): boolean => {
+  for (;;) {
+    mkdirSync(parent, { recursive: true, mode: 0o700 })
+    try {
+      mkdirSync(folder, { mode: 0o700 })
+      return true
+    } catch (error) {
+      const code = codeOf(error)
+      if (code !== "EEXIST" && code !== "ENOENT") throw error
+      if (code === "EEXIST" && !unless("ENOTEMPTY", () => (rmdirSync(folder), true))) return false
+    }
+  }
+}
+
+/** TaskDirectory on files; `state` is the volatile folder of berth. */
+export const layer = (options: { readonly state: string }): Layer.Layer<TaskDirectory> =>
+  Layer.sync(TaskDirectory, () => {
+    const root = join(options.state, "tasks")
+    const bundleOf = (namespace: Namespace, id: ContainerId) => join(root, namespace, id)
+    const directory = ({ containerId, execId, namespace }: ProcessRef) =>
+      join(bundleOf(namespace, containerId), ...(execId === null ? [] : ["exec", execId]))
+    const recordOf = (ref: ProcessRef) => join(directory(ref), ref.execId === null ? "init.json" : "record.json")
+
+    const reading = <A>(run: () => A): Effect.Effect<A, Unavailable> =>
+      Effect.try({ try: run, catch: (error) => unavailable(what, "read it", error) })
+    const writing = <A>(action: string, run: () => A): Effect.Effect<A, ResourceExhausted | Unavailable> =>
+      Effect.try({ try: run, catch: (error) => diskFailure(what, action, root, error) })
+    const create = Effect.fn("TaskDirectory.create")(function* (namespace: Namespace, id: ContainerId, spec: OciSpec) {
+      const bundle = bundleOf(namespace, id)
+      const made = yield* writing("make it", () => {
+        if (!makeIn(join(root, namespace), bundle)) return false
+        try {
+          replace(join(bundle, "config.json"), stringify(spec))
+          return true
+        } catch (error) {
+          rmSync(bundle, { recursive: true, force: true })
+          throw error
+        }
+      })
+      return made ? bundle : yield* new AlreadyExists({ kind: "task", id })
+    })
+
+    const prepareExec = Effect.fn("TaskDirectory.prepareExec")(function* (
+      namespace: Namespace,
+      id: ContainerId,
+      execId: ExecId
+    ) {
+      const bundle = bundleOf(namespace, id)
+      const folder = join(bundle, "exec", execId)
+      const found = yield* writing("make the folder of an exec", () => {
+        try {
+          unless("EEXIST", () => mkdirSync(join(bundle, "exec"), { mode: 0o700 }))
+          mkdirSync(folder, { mode: 0o700 })
+          return null
+        } catch (error) {
+          const code = codeOf(error)
+          if (code === "ENOENT") return new NotFound({ kind: "task", id })
+          if (code === "EEXIST") return new AlreadyExists({ kind: "exec", id: execId })
+          throw error
+        }
+      })
+      return found === null ? folder : yield* found
+    })
+
+    const save = Effect.fn("TaskDirectory.save")(function* (record: HostedRecord) {
+      const text = yield* Effect.orDie(encode(record))
+      yield* writing("save a record", () => replace(recordOf(record.ref), text))
+    })
+
+    const load = Effect.fn("TaskDirectory.load")(function* (ref: ProcessRef) {
+      const text = yield* reading(() => unless("ENOENT", () => readFileSync(recordOf(ref), "utf8")))
+      if (text === null) return Option.none()
+      const record = decode(text)
+      return Option.isSome(record) ? record : yield* unavailable(what, "read a record", new Error("damaged"))
+    })
+
+    const remove = Effect.fn("TaskDirectory.remove")((ref: ProcessRef) =>
+      Effect.try({
+        try: () => {
+          if (ref.execId !== null) return removeFolder(directory(ref), "record.json")
+          removeTask(directory(ref))
+          // Only the last task of a namespace leaves it empty.
+          unless("ENOTEMPTY", () => unless("ENOENT", () => rmdirSync(join(root, ref.namespace))))
+        },
+        catch: (error) => unavailable(what, "remove it", error)
+      })
+    )
+
+    const folders = (path: string) => entries(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+    const execs = (namespace: string, containerId: string) => folders(join(root, namespace, containerId, "exec"))
+    /** Every process that has a folder; a folder by another name is not one of a process. */
+    const refs = () =>
+      folders(root)
+        .flatMap((namespace) => folders(join(root, namespace)).map((containerId) => ({ namespace, containerId })))
+        .flatMap((task) => [null, ...execs(task.namespace, task.containerId)].map((execId) => ({ ...task, execId })))
+        .flatMap((name) => Option.toArray(decodeRef(name)))
+    const list = Effect.gen(function* () {
+      const records: Array<HostedRecord> = []
+      for (const ref of yield* reading(refs)) {
+        const record = yield* Effect.option(load(ref))
+        if (Option.isSome(record) && Option.isSome(record.value)) records.push(record.value.value)
+        else yield* Effect.logWarning(`skipping ${processKey(ref)}: it has no readable record`)
+      }
+      return records
+    }).pipe(Effect.withSpan("TaskDirectory.list"))
+
+    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, remove })
+  })

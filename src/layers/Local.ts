@@ -1,0 +1,28 @@
+/** The process host on this machine, in this process: `host/LocalHost.ts` with the real drivers, reaper, stdio and folders under it. */
+import { Layer } from "effect"
+import { join } from "node:path"
+import * as LocalHost from "../host/LocalHost.ts"
+import * as FileTaskDirectory from "./FileTaskDirectory.ts"
+import * as FifoIo from "./io/FifoIo.ts"
+import { Libc } from "./posix/Libc.ts"
+import * as Reaper from "./Reaper.ts"
+import { OwnChildren } from "./runtime/OwnChildren.ts"
+import * as Runtimes from "./runtime/Runtimes.ts"
+import type { RuntimeTable } from "./RuntimeTable.ts"
+
+export interface LocalOptions {
+  readonly state: string
+  readonly runtimes: RuntimeTable
+}
+
+/** The drivers of this machine. */
+export const runtimes = ({ runtimes, state }: LocalOptions) =>
+  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes }).pipe(Layer.provide(OwnChildren.layer))
+
+/** Takes over what an earlier host of the state folder left, then serves. */
+export const layer = (options: LocalOptions) =>
+  LocalHost.layer.pipe(
+    Layer.provide([Reaper.layer, Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })]),
+    Layer.provide([FifoIo.layer, FileTaskDirectory.layer({ state: options.state })]),
+    Layer.provide([Libc.layer, OwnChildren.layer])
+  )

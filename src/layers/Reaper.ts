@@ -1,0 +1,135 @@
+/**
+ * The reaper of a real process. It becomes the subreaper, so that what a runtime leaves behind becomes its child, and waits by pid for exactly the
+ * children that were claimed: never for "any child", which would steal the exits of Node's own. A child that ends before it is claimed stays a zombie until
+ * then. While it is unreaped its pid cannot be reused, which is what makes `signal` safe.
+ */
+import { DateTime, Deferred, Effect, Layer, Option, Queue } from "effect"
+import { closeSync } from "node:fs"
+import { Unavailable } from "../schema/Errors.ts"
+import type { Identity } from "../schema/TaskState.ts"
+import { ProcessReaper } from "../services/ProcessReaper.ts"
+import type { Child, Reaped } from "../services/ProcessReaper.ts"
+import { Libc } from "./posix/Libc.ts"
+import type { PosixError } from "./posix/Libc.ts"
+import * as Proc from "./posix/Proc.ts"
+import * as Foreign from "./reaper/Foreign.ts"
+import * as Strays from "./reaper/Strays.ts"
+
+// SIGCHLD tells at once; the slow sweep is for the one that got lost, and for strays.
+const sweepInterval = "2 seconds"
+
+interface Claim extends Child {
+  readonly done: Deferred.Deferred<Reaped>
+  /** False once the kernel has said that it is not our child. */
+  own: boolean
+}
+
+/** A signal that could not be sent because its process has ended is an answer; any other failure is a defect. */
+const sent = (send: Effect.Effect<void, PosixError>): Effect.Effect<boolean> =>
+  send.pipe(
+    Effect.as(true),
+    Effect.catch((error) => (error.code === "ESRCH" ? Effect.succeed(false) : Effect.die(error)))
+  )
+
+const make = Effect.gen(function* () {
+  const libc = yield* Libc
+  const bootId = yield* Proc.bootId
+  const claims = new Map<number, Claim>()
+  const watchForeign = yield* Foreign.make
+  const strays = yield* Strays.make((pid) => claims.has(pid))
+
+  yield* libc.setChildSubreaper.pipe(
+    Effect.mapError(
+      (error) => new Unavailable({ what: "process reaper", problem: error.message, mend: "npm install koffi" })
+    )
+  )
+
+  const complete = (claim: Claim, reaped: Reaped) =>
+    Effect.suspend(() => {
+      if (claims.get(claim.identity.pid) === claim) claims.delete(claim.identity.pid)
+      return Deferred.succeed(claim.done, reaped)
+    })
+
+  const reap = (claim: Claim) =>
+    libc.waitpid(claim.identity.pid).pipe(
+      Effect.matchEffect({
+        onSuccess: Option.match({
+          onNone: () => Effect.void,
+          onSome: (exitStatus) =>
+            Effect.flatMap(DateTime.now, (exitedAt) => complete(claim, { exitStatus, exitedAt, source: "reaped" }))
+        }),
+        onFailure: () => {
+          claim.own = false
+          return watchForeign(claim.identity, (reaped) => complete(claim, reaped))
+        }
+      })
+    )
+
+  const sweep = Effect.suspend(() =>
+    Effect.forEach(Array.from(claims.values()), (claim) => (claim.own ? reap(claim) : Effect.void), { discard: true })
+  )
+
+  const wakes = yield* Queue.sliding<void>(1)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const listener = () => {
+        Queue.offerUnsafe(wakes, undefined)
+      }
+      process.on("SIGCHLD", listener)
+      return listener
+    }),
+    (listener) => Effect.sync(() => process.off("SIGCHLD", listener))
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(wakes), sweep)))
+  yield* Effect.forkScoped(
+    Effect.forever(Effect.andThen(Effect.sleep(sweepInterval), Effect.andThen(sweep, strays.sweep())))
+  )
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(Array.from(claims.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
+  )
+
+  const claim = Effect.fn("ProcessReaper.claim")(function* (pid: number) {
+    const known = claims.get(pid)
+    if (known !== undefined) return known
+    const startTime = Option.match(yield* Proc.stat(pid), { onNone: () => "0", onSome: (found) => found.startTime })
+    const done = Deferred.makeUnsafe<Reaped>()
+    const made: Claim = { identity: { pid, startTime, bootId }, exit: Deferred.await(done), done, own: true }
+    claims.set(pid, made)
+    yield* reap(made)
+    return made
+  }, Effect.uninterruptible)
+
+  /** For a process that another may reap: a descriptor of it cannot come to mean another process, a pid can. */
+  const signalForeign = (identity: Identity, signal: number) =>
+    Effect.acquireUseRelease(
+      Effect.option(libc.pidfdOpen(identity.pid)),
+      (pidfd) =>
+        Effect.flatMap(Proc.find(identity), (found) =>
+          Option.isNone(found)
+            ? Effect.succeed(false)
+            : sent(Option.isSome(pidfd) ? libc.pidfdSendSignal(pidfd.value, signal) : libc.kill(identity.pid, signal))
+        ),
+      (pidfd) => Effect.sync(() => Option.isSome(pidfd) && closeSync(pidfd.value))
+    )
+
+  const signal = Effect.fn("ProcessReaper.signal")(function* (identity: Identity, signal: number) {
+    if (identity.bootId !== bootId) return false
+    const claimed = claims.get(identity.pid)
+    if (claimed?.own !== true || claimed.identity.startTime !== identity.startTime) {
+      return yield* signalForeign(identity, signal)
+    }
+    if (Option.isNone(yield* Proc.find(identity))) return false
+    return yield* sent(libc.kill(identity.pid, signal))
+  })
+
+  const identify = (pid: number) =>
+    Effect.map(
+      Proc.stat(pid),
+      Option.map(({ startTime }): Identity => ({ pid, startTime, bootId }))
+    )
+
+  return ProcessReaper.of({ claim, identify, signal })
+})
+
+/** Fails where the system calls that it needs are not to be had. One per process. */
+export const layer = Layer.effect(ProcessReaper, make)

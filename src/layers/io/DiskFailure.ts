@@ -1,0 +1,29 @@
+/** What a failed file operation means to berth. Of the paths of the server nothing is told, only what was tried and the errno's name. */
+import { statfsSync } from "node:fs"
+import { dirname } from "node:path"
+import { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import { codeOf } from "../posix/Libc.ts"
+
+/** Bytes of the file system that holds `path`; 0 where it cannot tell. */
+const diskSize = (path: string): number => {
+  try {
+    const { blocks, bsize } = statfsSync(dirname(path))
+    return blocks * bsize
+  } catch {
+    return 0
+  }
+}
+
+/** A disk or quota that is full is ResourceExhausted, everything else Unavailable; `action` says what was tried, as in "make a FIFO". */
+export const diskFailure = (what: string, action: string, path: string, error: unknown) => {
+  const code = codeOf(error)
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new ResourceExhausted({ resource: `disk of the ${what}`, limit: diskSize(path) })
+  }
+  const mend = code === "EMFILE" || code === "ENFILE" ? "raise the limit on open files (ulimit -n)" : null
+  return new Unavailable({ what, problem: `cannot ${action}: ${code}`, mend })
+}
+
+/** The same where there is no question of a full disk. */
+export const unavailable = (what: string, action: string, error: unknown) =>
+  new Unavailable({ what, problem: `cannot ${action}: ${codeOf(error)}`, mend: null })

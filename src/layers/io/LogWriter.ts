@@ -1,0 +1,202 @@
+/**
+ * The structured log of one process, on the side that writes it. Output is taken at once, without waiting, and written in batches: one write for each turn
+ * of the event loop, or for all that came while the write before was under way. Nothing is lost silently: while the disk is full the last batch is tried
+ * again and again, a limited amount more is kept, the rest is counted and a record tells of it when there is space. It does not wait for the disk to
+ * store the data, and it does not rotate: a file that grows too large is for its batch loop to replace, between two batches.
+ */
+import { Clock, DateTime, Effect, Latch } from "effect"
+import type { Scope } from "effect"
+import { closeSync, constants, fstatSync, openSync, readSync, write } from "node:fs"
+import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import { codeOf } from "../posix/Libc.ts"
+import { addAscii, make as makeBatch, reserve } from "./ByteBatch.ts"
+import type { ByteBatch } from "./ByteBatch.ts"
+import { diskFailure } from "./DiskFailure.ts"
+import { addLost, makeEncoder } from "./LogFormat.ts"
+import type { OutputStream } from "./LogFormat.ts"
+
+export interface LogWriter {
+  /** Takes output; false asks to stop until `onRoom`. */
+  readonly add: (stream: OutputStream, bytes: Uint8Array) => boolean
+  /** Nothing more comes of this stream for now: what was held back goes to the log too. */
+  readonly end: (stream: OutputStream) => void
+  /** Calls once, as soon as there is room for more. */
+  readonly onRoom: (resume: () => void) => void
+  /** Completes when all that was taken before is in the file. */
+  readonly flush: Effect.Effect<void>
+  /** Runs an effect that waits for the log, but gives up when the file has taken nothing for two seconds after an error, or for ten without one. */
+  readonly patiently: (waiting: Effect.Effect<void>) => Effect.Effect<void>
+}
+
+/** So much may wait to be written, in bytes of records, before readers have to stop. */
+const most = 1024 * 1024
+/** Larger buffers are given back when there was nothing to write for a while. */
+const keep = 64 * 1024
+const idleAfter = "1 second"
+/** For how many times two seconds to wait for a file that takes nothing, but did not refuse either. */
+const patience = 5
+const retryEvery = "1 second"
+
+const openFile = (path: string) =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () =>
+        openSync(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o640),
+      catch: (error) => diskFailure("log", "open the log", path, error)
+    }),
+    (fd) => Effect.sync(() => closeSync(fd))
+  )
+
+/** Whether the file ends inside a record, left by a writer that was killed. */
+const endsTorn = (fd: number): boolean => {
+  const { size } = fstatSync(fd)
+  const last = Buffer.alloc(1)
+  return size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 10
+}
+
+/** Writes a part of a batch: the number of bytes written, or the errno's name. Never interrupted, as the descriptor must stay open meanwhile. */
+const writeSome = (fd: number, batch: ByteBatch, from: number) =>
+  Effect.callback<number | string>((resume) => {
+    write(fd, batch.bytes, from, batch.length - from, null, (error, written) =>
+      resume(Effect.succeed(error === null ? written : codeOf(error)))
+    )
+  }).pipe(Effect.uninterruptible)
+
+/** Opens the log for appending; closing the scope writes what is left. */
+export const open = (path: string): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const fd = yield* openFile(path)
+    const encoders = { stdout: makeEncoder("stdout"), stderr: makeEncoder("stderr") }
+    const lost = { stdout: 0, stderr: 0 }
+    const work = Latch.makeUnsafe()
+    const progress = Latch.makeUnsafe()
+    let [filling, spare] = [makeBatch(), makeBatch()]
+    let [written, inBatch] = [0, 0]
+    let failing = false
+    let waiting: Array<() => void> = []
+
+    // Both count bytes of records, from the opening on.
+    const taken = () => written + inBatch + filling.length
+    const pending = () => inBatch + filling.length
+    const dropping = () => failing && (pending() >= most || lost.stdout > 0 || lost.stderr > 0)
+    const hasRoom = () => failing || pending() < most
+
+    const time = (() => {
+      let [at, text] = [-1, ""]
+      return () => {
+        const now = clock.currentTimeMillisUnsafe()
+        if (now !== at) [at, text] = [now, DateTime.formatIso(DateTime.makeUnsafe(now))]
+        return text
+      }
+    })()
+    const announceRoom = () => {
+      if (!hasRoom()) return
+      const resumes = waiting
+      waiting = []
+      for (const resume of resumes) resume()
+    }
+
+    if (endsTorn(fd)) {
+      reserve(filling, 1)
+      addAscii(filling, "\n")
+    }
+
+    const failed = Effect.fnUntraced(function* (code: string) {
+      if (!failing) {
+        failing = true
+        yield* Effect.logWarning(`the log cannot be written (${code}), trying again`)
+        announceRoom()
+      }
+      yield* Effect.sleep(retryEvery)
+    })
+    const recovered = Effect.suspend(() => {
+      failing = false
+      for (const stream of ["stdout", "stderr"] as const) {
+        if (lost[stream] > 0) addLost(filling, time(), stream, lost[stream])
+        lost[stream] = 0
+      }
+      return Effect.logInfo("the log can be written again")
+    })
+    const writeBatch = Effect.gen(function* () {
+      const batch = filling
+      filling = spare
+      inBatch = batch.length
+      for (let from = 0; from < batch.length;) {
+        const result = yield* writeSome(fd, batch, from)
+        if (typeof result === "string") {
+          yield* failed(result)
+          continue
+        }
+        from += result
+        written += result
+        inBatch -= result
+        yield* progress.release
+      }
+      batch.length = 0
+      spare = batch
+      if (failing) yield* recovered
+      announceRoom()
+    })
+    const giveBack = Effect.suspend(() => {
+      if (filling.length === 0) [filling, spare] = [makeBatch(), makeBatch()]
+      return work.await
+    })
+    const waitForWork = Effect.suspend(() =>
+      Math.max(filling.bytes.length, spare.bytes.length) > keep
+        ? Effect.timeoutOrElse(work.await, { duration: idleAfter, orElse: () => giveBack })
+        : work.await
+    )
+    yield* Effect.gen(function* () {
+      yield* waitForWork
+      // Whatever else this turn of the event loop brings goes into the same batch.
+      yield* Effect.yieldNow
+      while (filling.length > 0) yield* writeBatch
+      work.closeUnsafe()
+    }).pipe(Effect.forever, Effect.forkScoped)
+
+    const changed = () => {
+      if (filling.length > 0) work.openUnsafe()
+    }
+    const reached = (target: number): Effect.Effect<void> =>
+      Effect.suspend(() => (written >= target ? Effect.void : Effect.andThen(progress.await, reached(target))))
+    const flush = Effect.suspend(() => reached(taken()))
+    const stalled = Effect.gen(function* () {
+      for (let silent = 0; silent < (failing ? 1 : patience); ) {
+        const before = written
+        yield* Effect.sleep("2 seconds")
+        silent = written === before ? silent + 1 : 0
+      }
+    })
+    const patiently: LogWriter["patiently"] = (waiting) => Effect.raceFirst(waiting, stalled)
+
+    const add: LogWriter["add"] = (stream, bytes) => {
+      if (dropping()) lost[stream] += bytes.length
+      else encoders[stream].add(filling, time(), bytes)
+      changed()
+      return hasRoom()
+    }
+    const end: LogWriter["end"] = (stream) => {
+      encoders[stream].end(filling, time())
+      changed()
+    }
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        end("stdout")
+        end("stderr")
+        yield* patiently(flush)
+        const missing = pending() + lost.stdout + lost.stderr
+        if (missing > 0) yield* Effect.logWarning(`about ${missing} bytes of output could not be written to the log`)
+      })
+    )
+    return {
+      add,
+      end,
+      onRoom: (resume) => {
+        waiting.push(resume)
+        announceRoom()
+      },
+      flush,
+      patiently
+    }
+  })

@@ -1,0 +1,157 @@
+/**
+ * The few system calls that Node lacks, each as a typed effect. They are plain, short and synchronous: nothing in here may wait. What the calls are for
+ * (who may be reaped, which pid may be signalled) is not decided here.
+ */
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import { createRequire } from "node:module"
+
+type Koffi = typeof import("koffi")
+
+/** A system call failed; `code` is the errno's name, `ENOSYS` where the foreign function library cannot be loaded. */
+export class PosixError extends Schema.TaggedError<PosixError>()("PosixError", {
+  call: Schema.String,
+  code: Schema.String
+}) {
+  override get message() {
+    return `${this.call}: ${this.code}`
+  }
+}
+
+/** Exit code, or 128 + signal, of a status word of wait(2). */
+export const exitStatus = (word: number): number => {
+  const signal = word & 0x7f
+  return signal === 0 ? (word >> 8) & 0xff : 128 + signal
+}
+
+const PR_SET_CHILD_SUBREAPER = 36
+const WNOHANG = 1
+const SYS_pidfd_send_signal = 424
+const SYS_pidfd_open = 434
+// _IOWR(0xFF, 11, struct pidfd_info) in the first published size of the structure, which every later kernel still accepts.
+const pidfdInfoBytes = 64
+const PIDFD_GET_INFO = 0xc000_ff0b + pidfdInfoBytes * 0x1_0000
+const PIDFD_INFO_EXIT = 1 << 3
+const exitCodeOffset = 60
+const pollBytes = 8
+const POLLIN = 1
+
+interface Bound {
+  readonly errno: () => string
+  readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
+  readonly waitpid: (pid: number, status: Array<number>, options: number) => number
+  readonly mkfifo: (path: string, mode: number) => number
+  readonly syscall: (number: number, ...args: ReadonlyArray<string | number | null>) => number
+  readonly poll: (fds: Uint8Array, count: number, timeout: number) => number
+  readonly ioctl: (fd: number, request: number, type: "void *", argument: Uint8Array) => number
+}
+
+const bind = (koffi: Koffi): Bound => {
+  const libc = koffi.load(null)
+  // Not node:util's table, which knows only the errors that libuv can meet (no ECHILD). Of two names the first counts: EAGAIN.
+  const names = new Map(
+    Object.entries(koffi.os.errno)
+      .reverse()
+      .map(([name, number]) => [number, name])
+  )
+  return {
+    errno: () => names.get(koffi.errno()) ?? "EIO",
+    prctl: libc.func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)"),
+    waitpid: libc.func("int waitpid(int pid, _Out_ int *status, int options)"),
+    mkfifo: libc.func("int mkfifo(const char *path, unsigned int mode)"),
+    syscall: libc.func("long syscall(long number, ...)"),
+    poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
+    ioctl: libc.func("int ioctl(int fd, unsigned long request, ...)")
+  }
+}
+
+export class Libc extends Context.Service<
+  Libc,
+  {
+    /** Orphans among this process's descendants become its children, instead of init's. */
+    readonly setChildSubreaper: Effect.Effect<void, PosixError>
+    /** The exit status of one child, reaping it; none while it runs. ECHILD where it is not our child or was reaped before. */
+    readonly waitpid: (pid: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** Makes a FIFO. The process's umask applies to `mode`. */
+    readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
+    /** kill(2) with any signal number, real-time ones too. */
+    readonly kill: (pid: number, signal: number) => Effect.Effect<void, PosixError>
+    /** A close-on-exec descriptor for a process; the caller closes it. */
+    readonly pidfdOpen: (pid: number) => Effect.Effect<number, PosixError>
+    readonly pidfdSendSignal: (pidfd: number, signal: number) => Effect.Effect<void, PosixError>
+    /** Those of the descriptors that poll(2) calls readable now; a pidfd is once its process has ended. */
+    readonly readable: (fds: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<number>, PosixError>
+    /** The exit status of a process, whoever reaped it; none until it has been reaped. EINVAL or ENOTTY on kernels before 6.15. */
+    readonly pidfdExitStatus: (pidfd: number) => Effect.Effect<Option.Option<number>, PosixError>
+  }
+>()("berth/layers/posix/Libc") {
+  /** Loads the library at the first call, so that building the layer costs nothing. */
+  static readonly layer = Layer.sync(Libc, () => {
+    let bound: Bound | undefined
+    const load = (): Bound => (bound ??= bind(createRequire(import.meta.url)("koffi")))
+
+    const call = <A>(name: string, run: (libc: Bound, fail: () => PosixError) => A | PosixError) =>
+      Effect.suspend((): Effect.Effect<A, PosixError> => {
+        let libc: Bound
+        try {
+          libc = load()
+        } catch {
+          return Effect.fail(new PosixError({ call: name, code: "ENOSYS" }))
+        }
+        const result = run(libc, () => new PosixError({ call: name, code: libc.errno() }))
+        return result instanceof PosixError ? Effect.fail(result) : Effect.succeed(result)
+      })
+    const check = (name: string, run: (libc: Bound) => number) =>
+      call<number>(name, (libc, fail) => {
+        const result = run(libc)
+        return result === -1 ? fail() : result
+      })
+
+    return Libc.of({
+      setChildSubreaper: Effect.asVoid(check("prctl", (libc) => libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))),
+      waitpid: (pid) =>
+        call("waitpid", (libc, fail) => {
+          const word = [0]
+          const result = libc.waitpid(pid, word, WNOHANG)
+          if (result === -1) return fail()
+          return result === 0 ? Option.none() : Option.some(exitStatus(word[0] ?? 0))
+        }),
+      mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
+      kill: (pid, signal) =>
+        Effect.try({
+          try: () => {
+            process.kill(pid, signal)
+          },
+          catch: (error) => new PosixError({ call: "kill", code: codeOf(error) })
+        }),
+      pidfdOpen: (pid) => check("pidfd_open", (libc) => libc.syscall(SYS_pidfd_open, "int", pid, "unsigned int", 0)),
+      pidfdSendSignal: (pidfd, signal) =>
+        Effect.asVoid(
+          check("pidfd_send_signal", (libc) =>
+            libc.syscall(SYS_pidfd_send_signal, "int", pidfd, "int", signal, "void *", null, "unsigned int", 0)
+          )
+        ),
+      readable: (fds) =>
+        call("poll", (libc, fail) => {
+          const entries = Buffer.alloc(fds.length * pollBytes)
+          fds.forEach((fd, index) => {
+            entries.writeInt32LE(fd, index * pollBytes)
+            entries.writeInt16LE(POLLIN, index * pollBytes + 4)
+          })
+          if (libc.poll(entries, fds.length, 0) === -1) return fail()
+          return fds.filter((_, index) => entries.readInt16LE(index * pollBytes + 6) !== 0)
+        }),
+      pidfdExitStatus: (pidfd) =>
+        call("ioctl", (libc, fail) => {
+          const info = Buffer.alloc(pidfdInfoBytes)
+          info.writeBigUInt64LE(BigInt(PIDFD_INFO_EXIT), 0)
+          if (libc.ioctl(pidfd, PIDFD_GET_INFO, "void *", info) === -1) return fail()
+          const answered = Number(info.readBigUInt64LE(0) & BigInt(PIDFD_INFO_EXIT)) !== 0
+          return answered ? Option.some(exitStatus(info.readInt32LE(exitCodeOffset))) : Option.none()
+        })
+    })
+  })
+}
+
+/** The errno name of a failure thrown by Node. */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "EIO"

@@ -1,0 +1,74 @@
+/**
+ * What /proc says of processes, read afresh at each call; a file of /proc is answered from memory, so the reads are synchronous. Nothing is kept and
+ * nothing is signalled here.
+ */
+import { Effect, Option } from "effect"
+import { readFileSync, readdirSync } from "node:fs"
+import type { Identity } from "../../schema/TaskState.ts"
+
+/** One process, from /proc/PID/stat. */
+export interface Stat {
+  readonly pid: number
+  /** One letter; Z and X are dead. */
+  readonly state: string
+  readonly parent: number
+  /** Clock ticks since boot; with the pid and the boot id it names the process for good. */
+  readonly startTime: string
+  /** Status word as of wait(2); meaningful in a zombie only, and 0 for those who may not trace the process. */
+  readonly exitWord: number
+}
+
+const text = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, "utf8")
+  } catch {
+    return undefined
+  }
+}
+
+/** Reads a line of /proc/PID/stat. The name of the command may itself hold blanks and parentheses, so fields count from the last `)`. */
+export const parseStat = (line: string): Option.Option<Stat> => {
+  const fields = line.slice(line.lastIndexOf(")") + 2).split(" ")
+  const [state, parent, startTime] = [fields[0], fields[1], fields[19]]
+  if (state === undefined || parent === undefined || startTime === undefined) return Option.none()
+  return Option.some({
+    pid: Number.parseInt(line, 10),
+    state,
+    parent: Number(parent),
+    startTime,
+    exitWord: Number(fields[49] ?? 0)
+  })
+}
+
+/** A process, or none where no process has that pid. */
+export const stat = (pid: number): Effect.Effect<Option.Option<Stat>> =>
+  Effect.sync(() => Option.flatMap(Option.fromUndefinedOr(text(`/proc/${pid}/stat`)), parseStat))
+
+/** Whether a process has ended, reaped or not. */
+export const isDead = (process: Stat): boolean => process.state === "Z" || process.state === "X"
+
+/** This boot; start times compare within one boot only. */
+export const bootId: Effect.Effect<string> = Effect.sync(() =>
+  readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
+)
+
+/** That very process while it lives; none where it has ended or its pid belongs to another one. */
+export const find = (identity: Identity): Effect.Effect<Option.Option<Stat>> =>
+  Effect.map(
+    stat(identity.pid),
+    Option.filter((found) => found.startTime === identity.startTime && !isDead(found))
+  )
+
+/** The pids of this process's children, zombies too; empty on a kernel that does not list them. */
+export const children: Effect.Effect<ReadonlyArray<number>> = Effect.sync(() =>
+  readdirSync("/proc/self/task").flatMap((thread) =>
+    (text(`/proc/self/task/${thread}/children`) ?? "")
+      .split(" ")
+      .filter((pid) => pid !== "")
+      .map(Number)
+  )
+)
+
+/** The arguments of a process; empty where it has ended or may not be read. */
+export const argv = (pid: number): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.sync(() => (text(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1))

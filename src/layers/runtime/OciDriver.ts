@@ -1,0 +1,242 @@
+/**
+ * A driver over any OCI command line. It runs the binary, reads back what the binary wrote (pid file, log) and answers; the runtime's state has a folder per
+ * namespace, so an id is unique within its namespace only. It never parses output where a file or an exit code tells.
+ */
+import { Cause, Duration, Effect, Exit, Option, Schema } from "effect"
+import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { RuntimeFailed, Unsupported } from "../../schema/Errors.ts"
+import * as OciJson from "../../schema/OciJson.ts"
+import type { Capability, DriverInfo } from "../../schema/Runtime.ts"
+import type { Descriptors, Driver, Target } from "../../services/OciRuntime.ts"
+import { codeOf } from "../posix/Libc.ts"
+import * as Leftovers from "./Leftovers.ts"
+import { OwnChildren } from "./OwnChildren.ts"
+import * as RuntimeLog from "./RuntimeLog.ts"
+import * as Spawn from "./Spawn.ts"
+
+/** The longest that each call may take. */
+export interface Deadlines {
+  readonly create: Duration.Input
+  readonly start: Duration.Input
+  readonly exec: Duration.Input
+  readonly pause: Duration.Input
+  readonly resume: Duration.Input
+  readonly delete: Duration.Input
+  readonly pids: Duration.Input
+}
+
+export const defaultDeadlines: Deadlines = {
+  create: "60 seconds",
+  start: "30 seconds",
+  exec: "30 seconds",
+  pause: "10 seconds",
+  resume: "10 seconds",
+  delete: "30 seconds",
+  pids: "10 seconds"
+}
+
+export interface Options {
+  readonly info: DriverInfo
+  readonly binary: string
+  /** Arguments that go before every command, e.g. `--systemd-cgroup`. */
+  readonly args?: ReadonlyArray<string>
+  /** Folder for the runtime's state. */
+  readonly root: string
+  /** The whole environment of the runtime. */
+  readonly env: Readonly<Record<string, string>>
+  readonly deadlines?: Partial<Deadlines>
+  /** How long an interrupted `create` or `exec` may go on to its natural end, after which nothing is in an unknown state. */
+  readonly grace?: Duration.Input
+}
+
+interface Call {
+  readonly command: keyof Deadlines
+  readonly target: Target
+  readonly args: ReadonlyArray<string>
+  /** The process's own descriptors; without them standard error goes to the log too. */
+  readonly stdio?: Descriptors
+  readonly log?: string
+  readonly grace?: Duration.Input
+  readonly capture?: boolean
+}
+
+const Pids = Schema.fromJsonString(Schema.NullOr(Schema.Array(Schema.Int)))
+const decodePids = Schema.decodeOption(Pids)
+
+/** Exit code of a process that crashed on a bad memory access. */
+const segmentationFault = 139
+
+const openLog = (path: string): number | null => {
+  try {
+    return openSync(path, "a")
+  } catch {
+    return null
+  }
+}
+
+const remove = (...paths: ReadonlyArray<string>) =>
+  Effect.sync(() => {
+    for (const path of paths) rmSync(path, { force: true })
+  })
+
+const readPid = (path: string): Option.Option<number> => {
+  try {
+    return Option.filter(Option.some(Number.parseInt(readFileSync(path, "utf8"), 10)), (pid) => pid > 0)
+  } catch {
+    return Option.none()
+  }
+}
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+const readFrom = (path: string, offset: number): string =>
+  existsSync(path) ? readFileSync(path).subarray(offset).toString("utf8") : ""
+
+/** Whether a call ended by our hand, so that what it did is unknown. */
+const wasKilled = <A>(exit: Exit.Exit<A, unknown>): boolean =>
+  Exit.isFailure(exit) &&
+  (Cause.hasInterrupts(exit.cause) ||
+    Option.exists(
+      Cause.findErrorOption(exit.cause),
+      (error) => error instanceof RuntimeFailed && error.reason === "deadline"
+    ))
+
+/** Makes the driver; it holds no resource. */
+export const make = Effect.fnUntraced(function* (options: Options) {
+  const own = yield* OwnChildren
+  const { binary, grace = "2 seconds", info } = options
+  const deadlines = { ...defaultDeadlines, ...options.deadlines }
+  const rootOf = (target: Target) => join(options.root, target.namespace)
+  const isKnown = (target: Target) => existsSync(join(rootOf(target), target.containerId))
+
+  const failed = (call: Call, exitCode: number, log: string, overdue?: string) =>
+    RuntimeLog.failure({
+      runtime: info.name,
+      command: call.command,
+      exitCode,
+      log,
+      ...(overdue === undefined ? {} : { overdue })
+    })
+
+  const run = (call: Call, log: string, stderr: number | null) =>
+    Spawn.run({
+      binary,
+      args: [
+        ...(options.args ?? []),
+        "--root",
+        rootOf(call.target),
+        "--log",
+        log,
+        "--log-format",
+        "json",
+        ...call.args
+      ],
+      stdio: call.stdio ?? { stdin: null, stdout: null, stderr },
+      env: options.env,
+      deadline: deadlines[call.command],
+      ...(call.grace === undefined ? {} : { grace: call.grace }),
+      ...(call.capture === undefined ? {} : { capture: call.capture })
+    }).pipe(Effect.provideService(OwnChildren, own))
+
+  /** One call of the binary. What it says on the way is read only where it fails. */
+  const invoke = Effect.fnUntraced(function* (call: Call) {
+    const { bundle } = call.target
+    // Without its folder the bundle is being removed, and runtimes refuse to run without their log.
+    const log = existsSync(bundle) ? (call.log ?? join(bundle, "runtime.log")) : "/dev/null"
+    const offset = sizeOf(log)
+    const done = yield* Effect.acquireUseRelease(
+      Effect.sync(() => (call.stdio === undefined ? openLog(log) : null)),
+      (stderr) => run(call, log, stderr),
+      (stderr) => Effect.sync(() => stderr !== null && closeSync(stderr))
+    ).pipe(Effect.catchTag("Overdue", (error) => Effect.fail(failed(call, -1, readFrom(log, offset), error.message))))
+    if (done.exitCode !== 0) return yield* failed(call, done.exitCode, readFrom(log, offset))
+    return done.stdout
+  })
+
+  const pidFrom = (call: Call, file: string) =>
+    Effect.suspend(() => Effect.fromOption(readPid(file), () => failed(call, 0, "it wrote no pid file")))
+
+  const destroy = (target: Target, force: boolean) => {
+    const args = ["delete", ...(force ? ["--force"] : []), target.containerId]
+    return invoke({ command: "delete", target, args }).pipe(
+      Effect.catchTag("RuntimeFailed", (error) => (isKnown(target) ? Effect.fail(error) : Effect.void)),
+      Effect.asVoid
+    )
+  }
+
+  /** After a `create` that did not come to a good end. */
+  const discard = Effect.fnUntraced(function* (target: Target, pidFile: string, exit: Exit.Exit<unknown, unknown>) {
+    const killed = wasKilled(exit)
+    if (killed) yield* Leftovers.killForks(pidFile)
+    if (isKnown(target)) yield* Effect.ignore(destroy(target, true))
+    if (killed) yield* Leftovers.removeCgroups(target.bundle)
+    yield* remove(pidFile)
+  })
+
+  const create: Driver["create"] = Effect.fn("OciDriver.create")(function* (target, stdio) {
+    const pidFile = join(target.bundle, "init.pid")
+    const args = ["create", "--bundle", target.bundle, "--pid-file", pidFile, target.containerId]
+    const call: Call = { command: "create", target, args, stdio, grace }
+    // Asked first, so that cleaning up after a refusal cannot hit somebody else's container.
+    if (isKnown(target)) return yield* failed(call, -1, `container "${target.containerId}" already exists`)
+    return yield* Effect.onExit(Effect.andThen(invoke(call), pidFrom(call, pidFile)), (exit) =>
+      Exit.isSuccess(exit) ? Effect.void : discard(target, pidFile, exit)
+    )
+  })
+
+  const exec: Driver["exec"] = Effect.fn("OciDriver.exec")(function* (target, execId, process, stdio) {
+    const file = (kind: string) => join(target.bundle, `exec-${execId}.${kind}`)
+    const [processFile, pidFile, log] = [file("json"), file("pid"), file("log")]
+    const args = ["exec", "--process", processFile, "--detach", "--pid-file", pidFile, target.containerId]
+    const call: Call = { command: "exec", target, args, stdio, log, grace }
+    yield* requires("exec")
+    const write = Effect.try({
+      try: () => writeFileSync(processFile, OciJson.stringify(process), { mode: 0o600 }),
+      catch: (error) => failed(call, -1, `its process file cannot be written: ${codeOf(error)}`)
+    })
+    return yield* write.pipe(
+      Effect.andThen(invoke(call)),
+      Effect.andThen(pidFrom(call, pidFile)),
+      Effect.onExit((exit) =>
+        wasKilled(exit)
+          ? Effect.andThen(
+              Leftovers.killForks(pidFile),
+              Option.match(readPid(pidFile), { onNone: () => Effect.void, onSome: Leftovers.kill })
+            )
+          : Effect.void
+      ),
+      Effect.ensuring(remove(processFile, pidFile, log))
+    )
+  })
+
+  const requires = (capability: Capability) =>
+    info.capabilities.includes(capability)
+      ? Effect.void
+      : Effect.fail(new Unsupported({ driver: info.name, capability }))
+
+  const simple = (command: "start" | "pause" | "resume", target: Target) =>
+    Effect.asVoid(invoke({ command, target, args: [command, target.containerId] }))
+
+  const pids: Driver["pids"] = Effect.fn("OciDriver.pids")(function* (target) {
+    const call: Call = { command: "pids", target, args: ["ps", "--format", "json", target.containerId], capture: true }
+    const text = yield* invoke(call).pipe(
+      // crun up to 1.8 crashes here where the container has no process left.
+      Effect.catchTag("RuntimeFailed", (error) =>
+        error.exitCode === segmentationFault ? Effect.succeed("null") : Effect.fail(error)
+      )
+    )
+    return (yield* Effect.fromOption(decodePids(text), () => failed(call, 0, `not a list of pids: ${text}`))) ?? []
+  })
+
+  const driver: Driver = {
+    info,
+    create,
+    start: Effect.fn("OciDriver.start")((target) => simple("start", target)),
+    exec,
+    pause: Effect.fn("OciDriver.pause")((target) => Effect.andThen(requires("pause"), simple("pause", target))),
+    resume: Effect.fn("OciDriver.resume")((target) => Effect.andThen(requires("pause"), simple("resume", target))),
+    delete: Effect.fn("OciDriver.delete")((target, { force }) => destroy(target, force)),
+    pids
+  }
+  return driver
+})

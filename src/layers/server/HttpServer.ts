@@ -1,0 +1,48 @@
+/**
+ * The daemon's door: RPC as newline-delimited JSON and WebSocket on `/rpc`, JSON-RPC on `/jsonrpc`, health and metrics, on one listener. Handlers come from
+ * outside and are shared by all of them.
+ */
+import { NodeHttpServer } from "@effect/platform-node"
+import { ByteSize, Effect, Layer } from "effect"
+import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+import { RpcSerialization, RpcServer } from "effect/rpc"
+import { createServer } from "node:http"
+import { scrubbed } from "../../rpc/Answers.ts"
+import { BerthRpc } from "../../rpc/BerthRpc.ts"
+import * as JsonRpc from "../../rpc/JsonRpc.ts"
+import type { Listen } from "./Listen.ts"
+import { bound } from "./Listen.ts"
+
+/** Largest request body; the largest spec in use is far below. Beyond it: 413. */
+const maxBody = ByteSize.fromStringUnsafe("4 MiB")
+
+const rpc = (protocol: Layer.Layer<RpcServer.Protocol, never, RpcSerialization.RpcSerialization | HttpRouter.HttpRouter>) =>
+  RpcServer.layer(BerthRpc, { disableFatalDefects: true }).pipe(Layer.provide(scrubbed(protocol)))
+
+const routes = Layer.mergeAll(
+  Layer.mergeAll(
+    rpc(RpcServer.layerProtocolHttp({ path: "/rpc" })),
+    rpc(RpcServer.layerProtocolWebsocket({ path: "/rpc" }))
+  ).pipe(Layer.provide(RpcSerialization.layerNdjson)),
+  rpc(RpcServer.layerProtocolHttp({ path: "/jsonrpc" })).pipe(Layer.provide(JsonRpc.layer)),
+  HttpRouter.add("GET", "/healthz", HttpServerResponse.text("ok\n")),
+  PrometheusMetrics.layerHttp({ path: "/metrics" })
+)
+
+/** Serves until its scope closes. Building it succeeds when the listener accepts connections. */
+export const layer = (listen: Listen) =>
+  HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provide(
+      Layer.unwrap(
+        Effect.map(bound(listen), (options) =>
+          NodeHttpServer.layer(() => createServer({ requestTimeout: 0 }), {
+            ...options,
+            gracefulShutdownTimeout: "200 millis",
+            websocket: { maxPayload: ByteSize.toNumberUnsafe(maxBody) }
+          })
+        )
+      )
+    ),
+    Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, maxBody))
+  )

@@ -1,0 +1,107 @@
+/**
+ * `ProcessHost` in a shim: finds the shim of a state folder or starts one, speaks `ShimRpc` to it, and replaces it when it dies. The shim is detached: it does
+ * not end with the daemon, and its containers do not notice when either goes.
+ */
+import { NodeSocket } from "@effect/platform-node"
+import { Effect, Exit, Layer, Ref, Schedule, Scope, Semaphore, Stream } from "effect"
+import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
+import { ShimRpc, shimProtocol } from "../../rpc/ShimRpc.ts"
+import { ShimLost, Unavailable } from "../../schema/Errors.ts"
+import type { HostError } from "../../services/ProcessHost.ts"
+import { ProcessHost } from "../../services/ProcessHost.ts"
+import { probe } from "../server/Listen.ts"
+import { socketOf, startShim } from "./ShimProcess.ts"
+
+type Client = RpcClient.FromGroup<typeof ShimRpc, RpcClientError.RpcClientError>
+
+interface Connection {
+  readonly client: Client
+  readonly scope: Scope.Closeable
+  alive: boolean
+}
+
+const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
+  const outer = yield* Effect.scope
+  const oneAtATime = yield* Semaphore.make(1)
+  const socket = socketOf(options.state)
+  const current = yield* Ref.make<Connection | null>(null)
+
+  const dial = Effect.fnUntraced(function* () {
+    const scope = yield* Scope.fork(outer)
+    const connection: { alive: boolean } = { alive: true }
+    const protocol = RpcClient.layerProtocolSocket({ retryPolicy: Schedule.recurs(0), pingTimeout: "1 minute" }).pipe(
+      Layer.provide([NodeSocket.layerNet({ path: socket }), RpcSerialization.layerNdjson])
+    )
+    const client = yield* Layer.build(protocol).pipe(
+      Effect.flatMap((context) => Effect.provideContext(RpcClient.make(ShimRpc), context)),
+      Scope.provide(scope),
+      Effect.mapError((error) => new ShimLost({ problem: error.message }))
+    )
+    return Object.assign(connection, { client, scope })
+  })
+
+  const lost = (connection: Connection, problem: string) =>
+    Effect.suspend(() => {
+      connection.alive = false
+      return Effect.fail(new ShimLost({ problem }))
+    })
+
+  /** The living connection; where there is none, a new one, to a new shim if need be. */
+  const connect = Effect.gen(function* () {
+    const known = yield* Ref.get(current)
+    if (known?.alive) return known
+    if (known !== null) yield* Scope.close(known.scope, Exit.void)
+    if ((yield* probe(socket)) !== "alive") yield* startShim(options.state)
+    const connection = yield* dial()
+    const hello = yield* connection.client.Hello().pipe(
+      Effect.catchTag("RpcClientError", (error) => lost(connection, error.reason.message)),
+      Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => lost(connection, "it does not answer") })
+    )
+    if (hello.protocol !== shimProtocol) {
+      return yield* new Unavailable({
+        what: "shim",
+        problem: `it speaks protocol ${hello.protocol}, this daemon ${shimProtocol}`,
+        mend: "stop its containers with the berth that started them"
+      })
+    }
+    yield* Ref.set(current, connection)
+    return connection
+  }).pipe(oneAtATime.withPermit)
+
+  const call = <A>(f: (client: Client) => Effect.Effect<A, HostError | RpcClientError.RpcClientError>) =>
+    Effect.flatMap(connect, (connection) =>
+      Effect.catchTag(f(connection.client), "RpcClientError", (error) => lost(connection, error.reason.message))
+    )
+
+  const watch = Stream.unwrap(
+    Effect.map(connect, (connection) =>
+      connection.client.Watch().pipe(
+        Stream.catchTag("RpcClientError", (error) => Stream.fromEffect(lost(connection, error.reason.message))),
+        Stream.concat(Stream.fromEffect(lost(connection, "it stopped")))
+      )
+    )
+  )
+
+  // Ready before the first container needs it; and an idle one is not left behind.
+  yield* connect
+  yield* Effect.addFinalizer(() =>
+    call((client) => client.Shutdown()).pipe(Effect.timeoutOption("1 second"), Effect.ignoreCause)
+  )
+
+  return ProcessHost.of({
+    create: (request) => call((client) => client.Create(request)),
+    start: (ref) => Effect.asVoid(call((client) => client.Start(ref))),
+    exec: (request) => call((client) => client.Exec(request)),
+    signal: (request) => Effect.asVoid(call((client) => client.Signal(request))),
+    pause: (ref) => Effect.asVoid(call((client) => client.Pause(ref))),
+    resume: (ref) => Effect.asVoid(call((client) => client.Resume(ref))),
+    delete: (ref) => call((client) => client.Delete(ref)),
+    deleteExec: (ref) => Effect.asVoid(call((client) => client.DeleteExec(ref))),
+    pids: (ref) => call((client) => client.Pids(ref)),
+    writeStdin: (request) => Effect.asVoid(call((client) => client.WriteStdin(request))),
+    closeStdin: (ref) => Effect.asVoid(call((client) => client.CloseStdin(ref))),
+    watch
+  })
+})
+
+export const layer = (options: { readonly state: string }) => Layer.effect(ProcessHost, make(options))

@@ -1,0 +1,48 @@
+/** Starting a shim: a detached process of its own session whose arguments name the state folder, so that `ps` tells whose it is. */
+import { Effect, Schedule } from "effect"
+import { spawn } from "node:child_process"
+import { closeSync, existsSync, mkdirSync, openSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Unavailable } from "../../schema/Errors.ts"
+import { probe } from "../server/Listen.ts"
+
+/** Where the shim of a state folder listens. */
+export const socketOf = (state: string) => join(state, "shim.sock")
+
+/** Beside the bundles in a package, in the sources of a checkout. */
+const entry = () => {
+  const bundled = fileURLToPath(new URL("./shim.js", import.meta.url))
+  return existsSync(bundled) ? bundled : fileURLToPath(new URL("../../shim/main.ts", import.meta.url))
+}
+
+/** A small heap: the shim forks runtimes, and a fork costs what the parent has in memory. */
+const flags = ["--max-semi-space-size=1", "--max-old-space-size=256"]
+
+const launch = (state: string) => {
+  mkdirSync(state, { recursive: true, mode: 0o700 })
+  const log = openSync(join(state, "shim.log"), "a", 0o600)
+  try {
+    const child = spawn(process.execPath, [...flags, entry(), "--state", state], {
+      cwd: "/",
+      detached: true,
+      stdio: ["ignore", log, log]
+    })
+    // An error here shows as a shim that never answers, which is reported below.
+    child.on("error", () => {})
+    child.unref()
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** Returns when the shim answers. */
+export const startShim = Effect.fn("startShim")(function* (state: string) {
+  const failed = (problem: string) =>
+    new Unavailable({ what: "shim", problem, mend: `see ${join(state, "shim.log")}` })
+  yield* Effect.try({ try: () => launch(state), catch: (error) => failed(String(error)) })
+  yield* probe(socketOf(state)).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("5 millis"), until: (found) => found === "alive" }),
+    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.fail(failed("it did not start in 10 seconds")) })
+  )
+})

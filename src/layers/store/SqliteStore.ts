@@ -1,0 +1,138 @@
+/**
+ * The metadata store in SQL: one commit is one transaction, and the tables' own constraints refuse what would contradict itself. Written for SQLite; it
+ * asks of the client only what other databases can do too.
+ */
+import { DateTime, Effect, Layer, Option, Queue } from "effect"
+import { SqlClient } from "effect/sql"
+import type { SqlError } from "effect/sql"
+import { Unavailable } from "../../schema/Errors.ts"
+import type { NewEvent } from "../../schema/Events.ts"
+import { Seq } from "../../schema/Ids.ts"
+import type { ProcessRecord } from "../../schema/TaskState.ts"
+import { MetadataStore } from "../../services/MetadataStore.ts"
+import type { StoreFailure, TaskWithProcesses } from "../../services/MetadataStore.ts"
+import { defaultRetention, toEvent } from "../../services/StoreRules.ts"
+import type { Retention } from "../../services/StoreRules.ts"
+import { layer as clientLayer } from "./SqliteClient.ts"
+import type { SqliteOptions } from "./SqliteClient.ts"
+import { diskSize, storeFailure } from "./SqliteFailure.ts"
+import { migrate } from "./migrations.ts"
+import { applier } from "./StoreChanges.ts"
+import { prune } from "./StoreRetention.ts"
+import * as Rows from "./StoreRows.ts"
+
+interface TaskRow {
+  readonly namespace: string
+  readonly id: string
+  readonly task: string
+  readonly exec: string | null
+  readonly process: string
+}
+
+/** Rows of a task joined with its processes, in order, to one value a task. */
+const gather = Effect.fnUntraced(function* (rows: ReadonlyArray<TaskRow>) {
+  const found: Array<TaskWithProcesses & { readonly processes: Array<ProcessRecord> }> = []
+  let current = ""
+  for (const { namespace, id, task, exec, process } of rows) {
+    const name = `${namespace}/${id}`
+    if (name !== current) found.push({ task: yield* Rows.readTask(task, name), processes: [] })
+    current = name
+    if (exec !== null) found.at(-1)?.processes.push(yield* Rows.readProcess(process, `${name}/${exec}`))
+  }
+  return found
+})
+
+/** The store on a client whose database has the tables. `diskLimit` is the size that a full disk is reported with. */
+export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit: () => number) {
+  const sql = yield* SqlClient.SqlClient
+  const apply = applier(sql)
+  const failed = (error: SqlError.SqlError) => Effect.fail(storeFailure(diskLimit)(error))
+  const pruning = yield* Queue.sliding<void>(1)
+  let commits = 0
+
+  const append = Effect.fnUntraced(function* (time: DateTime.Utc, event: NewEvent) {
+    const row = Rows.eventColumns(event)
+    const [at] = yield* sql<{ readonly seq: number }>`
+      INSERT INTO events (time, namespace, topic, container_id, exec_id, payload)
+      VALUES (${DateTime.formatIso(time)}, ${event.namespace}, ${row.topic}, ${row.containerId}, ${row.execId}, ${row.payload})
+      RETURNING seq`
+    return toEvent(Seq.make(at?.seq ?? 0), time, event)
+  })
+
+  const commit: MetadataStore["Service"]["commit"] = Effect.fn("MetadataStore.commit")(
+    function* (changes, fresh) {
+      const transaction = Effect.gen(function* () {
+        yield* Effect.forEach(changes, apply, { discard: true })
+        // Read with the write lock held, so that times go with `seq`.
+        const time = yield* DateTime.now
+        return yield* Effect.forEach(fresh, (event) => append(time, event))
+      })
+      const events = yield* sql.withTransaction(transaction)
+      commits += 1
+      if (commits % retention.every === 0) yield* Queue.offer(pruning, undefined)
+      return events
+    },
+    Effect.catchTag("SqlError", failed)
+  )
+
+  yield* Queue.take(pruning).pipe(
+    Effect.andThen(prune(sql, retention)),
+    Effect.catchCause((cause) => Effect.logWarning("old events could not be dropped", cause)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  yield* Queue.offer(pruning, undefined)
+
+  return MetadataStore.of({
+    commit,
+    container: Effect.fn("MetadataStore.container")(function* (namespace, id) {
+      const [row] = yield* sql<{ readonly record: unknown }>`
+        SELECT record FROM containers WHERE namespace = ${namespace} AND id = ${id}`
+      if (row === undefined) return Option.none()
+      return Option.some(yield* Rows.readContainer(row.record, `${namespace}/${id}`))
+    }, Effect.catchTag("SqlError", failed)),
+    containers: Effect.fn("MetadataStore.containers")(function* (namespace) {
+      const rows = yield* sql<{ readonly id: string; readonly record: unknown }>`
+        SELECT id, record FROM containers WHERE namespace = ${namespace} ORDER BY id`
+      return yield* Effect.forEach(rows, ({ id, record }) => Rows.readContainer(record, `${namespace}/${id}`))
+    }, Effect.catchTag("SqlError", failed)),
+    task: Effect.fn("MetadataStore.task")(function* (namespace, id) {
+      const rows = yield* sql<TaskRow>`
+        SELECT t.namespace, t.id, t.record AS task, p.id AS exec, p.record AS process
+        FROM tasks AS t LEFT JOIN processes AS p ON p.namespace = t.namespace AND p.container_id = t.id
+        WHERE t.namespace = ${namespace} AND t.id = ${id} ORDER BY p.id`
+      return Option.fromUndefinedOr((yield* gather(rows)).at(0))
+    }, Effect.catchTag("SqlError", failed)),
+    tasks: Effect.gen(function* () {
+      const rows = yield* sql<TaskRow>`
+        SELECT t.namespace, t.id, t.record AS task, p.id AS exec, p.record AS process
+        FROM tasks AS t LEFT JOIN processes AS p ON p.namespace = t.namespace AND p.container_id = t.id
+        ORDER BY t.namespace, t.id, p.id`
+      return yield* gather(rows)
+    }).pipe(Effect.catchTag("SqlError", failed), Effect.withSpan("MetadataStore.tasks")),
+    events: Effect.fn("MetadataStore.events")(function* (after, limit) {
+      const rows = yield* sql<{ readonly seq: number }>`
+        SELECT seq, time, namespace, payload FROM events WHERE seq > ${after} ORDER BY seq LIMIT ${limit}`
+      return yield* Effect.forEach(rows, Rows.readEvent)
+    }, Effect.catchTag("SqlError", failed)),
+    bounds: Effect.gen(function* () {
+      const [row] = yield* sql<{ readonly first: number | null; readonly last: number | null }>`
+        SELECT (SELECT min(seq) FROM events) AS first, (SELECT max(seq) FROM events) AS last`
+      return { first: Seq.make(row?.first ?? 0), last: Seq.make(row?.last ?? 0) }
+    }).pipe(Effect.catchTag("SqlError", failed), Effect.withSpan("MetadataStore.bounds"))
+  })
+})
+
+export interface SqliteStoreOptions extends SqliteOptions, Partial<Retention> {}
+
+/** The store in a SQLite file, its tables brought up to date first. */
+export const layer = (options: SqliteStoreOptions): Layer.Layer<MetadataStore, StoreFailure> => {
+  const limit = () => diskSize(options.filename)
+  const ready = Effect.catchTags(migrate, {
+    SqlError: (error) => Effect.fail(storeFailure(limit)(error)),
+    MigrationError: ({ message }) => Effect.fail(new Unavailable({ what: "store", problem: message, mend: null }))
+  })
+  return Layer.effect(MetadataStore, Effect.andThen(ready, make({ ...defaultRetention, ...options }, limit))).pipe(
+    Layer.provide(clientLayer(options))
+  )
+}

@@ -1,0 +1,85 @@
+/**
+ * The services over RPC. The protocol is a Layer from outside (`layers/Client.ts` has those of Node), so that this file runs wherever Effect does.
+ * A broken connection is `Unavailable`; whatever else the transport throws at a call is too: a client never sees a defect of the server.
+ */
+import { Cause, Context, Effect, Layer, Result, Stream } from "effect"
+import { RpcClient, RpcClientError } from "effect/rpc"
+import type { BerthError } from "../schema/Errors.ts"
+import { Unavailable } from "../schema/Errors.ts"
+import { Containers } from "../services/Containers.ts"
+import { Events } from "../services/Events.ts"
+import { System } from "../services/System.ts"
+import { Tasks } from "../services/Tasks.ts"
+import { BerthRpc } from "./BerthRpc.ts"
+import { Session } from "./Session.ts"
+
+type Remote = BerthError | RpcClientError.RpcClientError
+
+const unavailable = (address: string, problem: string) =>
+  new Unavailable({ what: `daemon at ${address}`, problem, mend: `start one with "berth daemon"` })
+
+const explain = (error: RpcClientError.RpcClientError): string => {
+  const { reason } = error
+  if (reason._tag === "SocketOpenError") return "nobody answers"
+  if (reason._tag === "SocketCloseError") return "the connection was closed"
+  return reason.message
+}
+
+const make = Effect.fnUntraced(function* (address: string) {
+  const client = yield* RpcClient.make(BerthRpc)
+
+  const toError = (cause: Cause.Cause<Remote>): Cause.Cause<BerthError> => {
+    const found = Cause.findError(cause)
+    if (Result.isFailure(found)) {
+      return Cause.hasDies(cause) ? Cause.fail(unavailable(address, "it answered what cannot be read")) : found.failure
+    }
+    const error = found.success
+    return Cause.fail(error._tag === "RpcClientError" ? unavailable(address, explain(error)) : error)
+  }
+  const call = <A>(effect: Effect.Effect<A, Remote>): Effect.Effect<A, BerthError> =>
+    Effect.catchCause(effect, (cause) => Effect.failCause(toError(cause)))
+  const stream = <A>(self: Stream.Stream<A, Remote>): Stream.Stream<A, BerthError> =>
+    Stream.catchCause(self, (cause) => Stream.failCause(toError(cause)))
+
+  const containers = Containers.of({
+    create: (request) => call(client["Containers.Create"](request)),
+    get: (id) => call(client["Containers.Get"]({ id })),
+    list: (request) => call(client["Containers.List"](request)),
+    update: (id, patch) => call(client["Containers.Update"]({ id, patch })),
+    delete: (id) => Effect.asVoid(call(client["Containers.Delete"]({ id })))
+  })
+  const tasks = Tasks.of({
+    create: (request) => call(client["Tasks.Create"](request)),
+    start: (id) => call(client["Tasks.Start"]({ id })),
+    get: (id) => call(client["Tasks.Get"]({ id })),
+    list: (request) => call(client["Tasks.List"](request)),
+    signal: (request) => Effect.asVoid(call(client["Tasks.Signal"](request))),
+    stop: (request) => call(client["Tasks.Stop"](request)),
+    pause: (id) => call(client["Tasks.Pause"]({ id })),
+    resume: (id) => call(client["Tasks.Resume"]({ id })),
+    wait: (request) => call(client["Tasks.Wait"](request)),
+    delete: (request) => call(client["Tasks.Delete"](request)),
+    pids: (id) => call(client["Tasks.Pids"]({ id })),
+    exec: (request) => call(client["Tasks.Exec"](request)),
+    startExec: (request) => call(client["Tasks.StartExec"](request)),
+    deleteExec: (request) => call(client["Tasks.DeleteExec"](request)),
+    processes: (id) => call(client["Tasks.Processes"]({ id })),
+    output: (request) => stream(client["Tasks.Output"](request)),
+    writeStdin: (request) => Effect.asVoid(call(client["Tasks.WriteStdin"](request))),
+    closeStdin: (request) => Effect.asVoid(call(client["Tasks.CloseStdin"](request)))
+  })
+  const events = Events.of({ subscribe: (request) => stream(client["Events.Subscribe"](request)) })
+  const system = System.of({
+    info: call(client["System.Info"]({})),
+    runtimes: call(client["System.Runtimes"]({}))
+  })
+  return Context.make(Containers, containers).pipe(
+    Context.add(Tasks, tasks),
+    Context.add(Events, events),
+    Context.add(System, system)
+  )
+})
+
+/** The four services of the daemon that the protocol leads to; `address` is for messages. */
+export const layer = (address: string) =>
+  Layer.effectContext(make(address)).pipe(Layer.provide(Session.layerClient))

@@ -1,0 +1,44 @@
+/** From RPCs to services. Translation only: whatever decides anything is in the services. */
+import { Effect } from "effect"
+import { Containers } from "../services/Containers.ts"
+import { Events } from "../services/Events.ts"
+import { System } from "../services/System.ts"
+import { Tasks } from "../services/Tasks.ts"
+import { BerthRpc } from "./BerthRpc.ts"
+
+export const layer = BerthRpc.toLayer(
+  Effect.gen(function* () {
+    const containers = yield* Containers
+    const tasks = yield* Tasks
+    const events = yield* Events
+    const system = yield* System
+    return BerthRpc.of({
+      "Containers.Create": containers.create,
+      "Containers.Get": ({ id }) => containers.get(id),
+      "Containers.List": containers.list,
+      "Containers.Update": ({ id, patch }) => containers.update(id, patch),
+      "Containers.Delete": ({ id }) => Effect.as(containers.delete(id), null),
+      "Tasks.Create": tasks.create,
+      "Tasks.Start": ({ id }) => tasks.start(id),
+      "Tasks.Get": ({ id }) => tasks.get(id),
+      "Tasks.List": tasks.list,
+      "Tasks.Signal": (request) => Effect.as(tasks.signal(request), null),
+      "Tasks.Stop": tasks.stop,
+      "Tasks.Pause": ({ id }) => tasks.pause(id),
+      "Tasks.Resume": ({ id }) => tasks.resume(id),
+      "Tasks.Wait": tasks.wait,
+      "Tasks.Delete": tasks.delete,
+      "Tasks.Pids": ({ id }) => tasks.pids(id),
+      "Tasks.Exec": tasks.exec,
+      "Tasks.StartExec": tasks.startExec,
+      "Tasks.DeleteExec": tasks.deleteExec,
+      "Tasks.Processes": ({ id }) => tasks.processes(id),
+      "Tasks.Output": tasks.output,
+      "Tasks.WriteStdin": (request) => Effect.as(tasks.writeStdin(request), null),
+      "Tasks.CloseStdin": (request) => Effect.as(tasks.closeStdin(request), null),
+      "Events.Subscribe": events.subscribe,
+      "System.Info": () => system.info,
+      "System.Runtimes": () => system.runtimes
+    })
+  })
+)

@@ -1,0 +1,59 @@
+/**
+ * JSON-RPC 2.0 as other languages expect it: `error` is `{ code, message, data }` with our typed error as `data`. The codes are those of the standard where
+ * it has one, else -32000. Streams answer with one array, for a JSON-RPC response is one document.
+ */
+import { Layer, Option, Schema } from "effect"
+import { RpcSerialization } from "effect/rpc"
+import { BerthError } from "../schema/Errors.ts"
+
+const codes: { readonly [K in BerthError["_tag"]]?: number } = { InvalidArgument: -32602, Internal: -32603 }
+
+const decodeError = Schema.decodeUnknownOption(BerthError)
+
+const Failure = Schema.Struct({
+  jsonrpc: Schema.Literal("2.0"),
+  id: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Finite]))),
+  error: Schema.Struct({ _tag: Schema.Literals(["Cause", "Defect"]), data: Schema.optionalKey(Schema.Unknown) })
+})
+const Failures = Schema.Array(Schema.Struct({ _tag: Schema.Literal("Fail"), error: Schema.Unknown }))
+const decodeFailure = Schema.decodeUnknownOption(Failure)
+const decodeFailures = Schema.decodeUnknownOption(Failures)
+
+const translate = (document: unknown): unknown => {
+  if (Array.isArray(document)) return document.map(translate)
+  const failure = decodeFailure(document)
+  if (Option.isNone(failure)) return document
+  const { error, id } = failure.value
+  if (error._tag === "Defect") {
+    return { jsonrpc: "2.0", id: null, error: { code: -32700, message: "the request is not JSON-RPC 2.0" } }
+  }
+  const typed = Option.flatMap(decodeFailures(error.data), ([first]) => decodeError(first?.error))
+  if (Option.isNone(typed)) {
+    return { jsonrpc: "2.0", id: id ?? null, error: { code: -32603, message: "internal error" } }
+  }
+  const { _tag, message } = typed.value
+  const code = _tag === "NotFound" && typed.value.kind === "method" ? -32601 : (codes[_tag] ?? -32000)
+  return {
+    jsonrpc: "2.0",
+    id: id ?? null,
+    error: { code, message, data: Schema.encodeSync(BerthError)(typed.value) }
+  }
+}
+
+/** Effect's JSON-RPC with its error form replaced. */
+export const layer = Layer.sync(RpcSerialization.RpcSerialization, () => {
+  const inner = RpcSerialization.jsonRpc({ controlMessages: false })
+  return RpcSerialization.RpcSerialization.of({
+    ...inner,
+    makeUnsafe: () => {
+      const parser = inner.makeUnsafe()
+      return {
+        decode: parser.decode,
+        encode: (response) => {
+          const text = parser.encode(response)
+          return typeof text === "string" ? JSON.stringify(translate(JSON.parse(text))) : text
+        }
+      }
+    }
+  })
+})

@@ -1,0 +1,29 @@
+/** Contract between daemon and shim: `services/ProcessHost.ts` over a socket. Old shims live on under new daemons: change it only by adding. */
+import { Schema } from "effect"
+import { Rpc, RpcGroup } from "effect/rpc"
+import { BerthError } from "../schema/Errors.ts"
+import { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+
+/** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
+export const shimProtocol = 1
+
+const error = BerthError
+const done = Schema.Null
+
+export class ShimRpc extends RpcGroup.make(
+  Rpc.make("Hello", { success: Schema.Struct({ protocol: Schema.Int, version: Schema.String, pid: Schema.Int }), error }),
+  Rpc.make("Create", { payload: CreateRequest, success: Hosted, error }),
+  Rpc.make("Start", { payload: ContainerRef, success: done, error }),
+  Rpc.make("Exec", { payload: ExecRequest, success: Hosted, error }),
+  Rpc.make("Signal", { payload: { ref: Ref, signal: Schema.Int, all: Schema.Boolean }, success: done, error }),
+  Rpc.make("Pause", { payload: ContainerRef, success: done, error }),
+  Rpc.make("Resume", { payload: ContainerRef, success: done, error }),
+  Rpc.make("Delete", { payload: ContainerRef, success: DeleteResult, error }),
+  Rpc.make("DeleteExec", { payload: Ref, success: done, error }),
+  Rpc.make("Pids", { payload: ContainerRef, success: Schema.Array(Schema.Int), error }),
+  Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),
+  Rpc.make("CloseStdin", { payload: Ref, success: done, error }),
+  Rpc.make("Watch", { success: HostEvent, error, stream: true }),
+  /** Ends the shim if it holds no container; true where it does. */
+  Rpc.make("Shutdown", { success: Schema.Boolean, error })
+) {}

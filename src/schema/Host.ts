@@ -1,0 +1,53 @@
+/** What passes between the daemon and the process host (the shim), and what the host keeps on disk. */
+import { Schema } from "effect"
+import { ContainerId, ExecId, Namespace, RuntimeName } from "./Ids.ts"
+import { OciProcess, OciSpec } from "./OciSpec.ts"
+import { Exit, Stdio } from "./Process.ts"
+import { Identity } from "./TaskState.ts"
+
+/** Names a process: init where `execId` is null. */
+export const Ref = Schema.Struct({ namespace: Namespace, containerId: ContainerId, execId: Schema.NullOr(ExecId) })
+export type Ref = typeof Ref.Type
+
+/** Names a container. */
+export const ContainerRef = Schema.Struct({ namespace: Namespace, containerId: ContainerId })
+export type ContainerRef = typeof ContainerRef.Type
+
+const io = { stdio: Stdio, logFile: Schema.NullOr(Schema.String) }
+
+export const CreateRequest = Schema.Struct({ ...ContainerRef.fields, runtime: RuntimeName, spec: OciSpec, ...io })
+export type CreateRequest = typeof CreateRequest.Type
+
+/** What the host answers to `create` and `exec`. `stdin` is the path of the FIFO; `bundle` of the folder that the task lives in. */
+export const Hosted = Schema.Struct({ identity: Identity, bundle: Schema.String, stdin: Schema.NullOr(Schema.String) })
+export type Hosted = typeof Hosted.Type
+
+export const ExecRequest = Schema.Struct({ ...ContainerRef.fields, execId: ExecId, process: OciProcess, ...io })
+export type ExecRequest = typeof ExecRequest.Type
+
+/** What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it. */
+export const HostedRecord = Schema.Struct({
+  ref: Ref,
+  runtime: RuntimeName,
+  identity: Identity,
+  started: Schema.Boolean,
+  paused: Schema.Boolean,
+  ...io,
+  exit: Schema.NullOr(Exit)
+})
+export type HostedRecord = typeof HostedRecord.Type
+
+/** What the host tells: the whole of what it holds when somebody begins to watch, then every change. */
+export const HostEvent = Schema.TaggedUnion({
+  Snapshot: { records: Schema.Array(HostedRecord) },
+  Exited: { ref: Ref, exit: Exit },
+  Oom: { ref: ContainerRef }
+})
+export type HostEvent = typeof HostEvent.Type
+
+/** Every exit that a deletion found or caused; `init` is null where the container never had one. */
+export const DeleteResult = Schema.Struct({
+  init: Schema.NullOr(Exit),
+  execs: Schema.Array(Schema.Struct({ execId: ExecId, exit: Exit }))
+})
+export type DeleteResult = typeof DeleteResult.Type

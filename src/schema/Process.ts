@@ -1,0 +1,71 @@
+/** Processes and how they end. */
+import { Schema } from "effect"
+import { ContainerId, ExecId, Namespace } from "./Ids.ts"
+import { OciProcess } from "./OciSpec.ts"
+
+/** How berth knows an exit status, best first: see `docs/decisions`. */
+export const ExitSource = Schema.Literals(["reaped", "kernel", "inferred", "unknown"])
+export type ExitSource = typeof ExitSource.Type
+
+/** The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `id` is the container's, or the exec's. */
+export const Exit = Schema.Struct({
+  id: Schema.String,
+  pid: Schema.Int,
+  exitStatus: Schema.Int,
+  exitedAt: Schema.DateTimeUtcFromString,
+  oomKilled: Schema.Boolean,
+  source: ExitSource
+})
+export type Exit = typeof Exit.Type
+
+/** Status of an init process (a task) as clients see it. */
+export const TaskStatus = Schema.Literals(["created", "running", "pausing", "paused", "stopped", "deleted"])
+export type TaskStatus = typeof TaskStatus.Type
+
+/** Status of an exec process. */
+export const ProcessStatus = Schema.Literals(["created", "running", "stopped", "deleted"])
+export type ProcessStatus = typeof ProcessStatus.Type
+
+/** Where the output of a process goes and where its input comes from; `null` is /dev/null. */
+export const Stdio = Schema.Struct({
+  /** Keep standard input open for `WriteStdin`; otherwise it reads end-of-file. */
+  stdin: Schema.Boolean,
+  /** `json`: structured log that `logs` and `attach` read. `file`: appended to `path` as it is. `none`: discarded. */
+  log: Schema.Union([
+    Schema.Struct({ _tag: Schema.tag("json") }),
+    Schema.Struct({ _tag: Schema.tag("file"), path: Schema.String }),
+    Schema.Struct({ _tag: Schema.tag("none") })
+  ])
+})
+export type Stdio = typeof Stdio.Type
+
+/** Output to the structured log, no input. */
+export const defaultStdio: Stdio = { stdin: false, log: { _tag: "json" } }
+
+/** A process that runs beside the init process of its container. */
+export const Process = Schema.Struct({
+  namespace: Namespace,
+  containerId: ContainerId,
+  id: ExecId,
+  status: ProcessStatus,
+  pid: Schema.NullOr(Schema.Int),
+  exitStatus: Schema.NullOr(Schema.Int),
+  exitedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+  exitSource: Schema.NullOr(ExitSource),
+  stdin: Schema.NullOr(Schema.String),
+  stdout: Schema.NullOr(Schema.String),
+  stderr: Schema.NullOr(Schema.String),
+  terminal: Schema.Boolean,
+  spec: OciProcess,
+  createdAt: Schema.DateTimeUtcFromString,
+  startedAt: Schema.NullOr(Schema.DateTimeUtcFromString)
+})
+export type Process = typeof Process.Type
+
+/** A piece of output. `at` is when the shim read it. */
+export const OutputChunk = Schema.Struct({
+  stream: Schema.Literals(["stdout", "stderr"]),
+  at: Schema.DateTimeUtcFromString,
+  bytes: Schema.Uint8ArrayFromBase64
+})
+export type OutputChunk = typeof OutputChunk.Type

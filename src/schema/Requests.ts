@@ -1,0 +1,96 @@
+/** What clients ask of containers, tasks and events: the arguments of the services, and the payloads of the RPCs, which are the same thing. */
+import { Schema } from "effect"
+import { ContainerId, ExecId, Seq } from "./Ids.ts"
+import { OciProcess } from "./OciSpec.ts"
+import { Exit, Stdio } from "./Process.ts"
+import { StopStage } from "./Task.ts"
+
+const id = ContainerId
+/** Init where it is absent or `null`. */
+const execId = Schema.optionalKey(Schema.NullOr(ExecId))
+const signal = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 }))
+/** At most a day for whatever waits. */
+const milliseconds = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 }))
+const filters = Schema.optionalKey(Schema.Array(Schema.String.check(Schema.isMaxLength(4096))))
+
+export const ById = Schema.Struct({ id })
+export const ByProcess = Schema.Struct({ id, execId })
+export type ByProcess = typeof ByProcess.Type
+
+/** Filters in containerd's language (`schema/Filter.ts`); one of them must match. */
+export const ListRequest = Schema.Struct({ filters })
+export type ListRequest = typeof ListRequest.Type
+
+/** `autoRemove`: on exit the task and its container delete themselves. */
+export const CreateTask = Schema.Struct({
+  id,
+  stdio: Schema.optionalKey(Stdio),
+  autoRemove: Schema.optionalKey(Schema.Boolean)
+})
+export type CreateTask = typeof CreateTask.Type
+
+/** `all`: every process of the container, not only the one named. */
+export const SignalRequest = Schema.Struct({ id, execId, signal, all: Schema.optionalKey(Schema.Boolean) })
+export type SignalRequest = typeof SignalRequest.Type
+
+/** `signal` (default SIGTERM), then SIGKILL after `timeoutMillis` (default 10 s). */
+export const StopRequest = Schema.Struct({
+  id,
+  signal: Schema.optionalKey(signal),
+  timeoutMillis: Schema.optionalKey(milliseconds)
+})
+export type StopRequest = typeof StopRequest.Type
+
+export const StopResult = Schema.Struct({ stage: StopStage, exit: Exit })
+export type StopResult = typeof StopResult.Type
+
+/** For ever without `timeoutMillis`. */
+export const WaitRequest = Schema.Struct({ id, execId, timeoutMillis: Schema.optionalKey(milliseconds) })
+export type WaitRequest = typeof WaitRequest.Type
+
+/** `force` kills what runs; without it the task must be created or stopped. */
+export const DeleteTask = Schema.Struct({ id, force: Schema.optionalKey(Schema.Boolean) })
+export type DeleteTask = typeof DeleteTask.Type
+
+export const ExecTask = Schema.Struct({ id, execId: ExecId, process: OciProcess, stdio: Schema.optionalKey(Stdio) })
+export type ExecTask = typeof ExecTask.Type
+
+export const DeleteExec = Schema.Struct({ id, execId: ExecId, force: Schema.optionalKey(Schema.Boolean) })
+export type DeleteExec = typeof DeleteExec.Type
+
+/** From the start of the log. `follow`: until the process has ended and all its output is read. */
+export const OutputRequest = Schema.Struct({ id, execId, follow: Schema.optionalKey(Schema.Boolean) })
+export type OutputRequest = typeof OutputRequest.Type
+
+/** At most 64 KiB a call. */
+export const StdinRequest = Schema.Struct({
+  id,
+  execId,
+  bytes: Schema.Uint8ArrayFromBase64.check(
+    Schema.makeFilter((bytes) => (bytes.length <= 65_536 ? undefined : "at most 64 KiB a call"))
+  )
+})
+export type StdinRequest = typeof StdinRequest.Type
+
+/** Events after `after` (default: all that the log still holds) or since `since`, whichever is later. */
+export const SubscribeRequest = Schema.Struct({
+  after: Schema.optionalKey(Seq),
+  since: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  follow: Schema.optionalKey(Schema.Boolean),
+  filters
+})
+export type SubscribeRequest = typeof SubscribeRequest.Type
+
+/** What `berth version` and `berth info` show. */
+export const ServerInfo = Schema.Struct({
+  version: Schema.String,
+  pid: Schema.Int,
+  startedAt: Schema.DateTimeUtcFromString,
+  node: Schema.String,
+  kernel: Schema.String,
+  cgroup: Schema.Literals(["v1", "v2", "hybrid"]),
+  defaultRuntime: Schema.NullOr(Schema.String),
+  root: Schema.String,
+  state: Schema.String
+})
+export type ServerInfo = typeof ServerInfo.Type

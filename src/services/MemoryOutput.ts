@@ -1,0 +1,99 @@
+/**
+ * The structured log in memory, for tests and simulation: what a pretended process prints goes in by `append`, and readers get it through an ordinary
+ * OutputLog. It uses no timers and no I/O of its own, so that it is deterministic under any scheduler. It keeps everything until it is removed.
+ */
+import { Cause, Context, DateTime, Deferred, Effect, Layer, Stream } from "effect"
+import { containerKey, processKey } from "../schema/Ids.ts"
+import type { ProcessRef } from "../schema/Ids.ts"
+import type { OutputChunk } from "../schema/Process.ts"
+import { OutputLog } from "./OutputLog.ts"
+
+interface Log {
+  readonly chunks: Array<OutputChunk>
+  ended: boolean
+  /** Replaced at every change, after waking whoever waits for it. */
+  changed: Deferred.Deferred<void>
+}
+
+export class MemoryOutput extends Context.Service<
+  MemoryOutput,
+  {
+    /** Adds a piece of output; readers see it at once. The bytes are copied. */
+    readonly append: (ref: ProcessRef, stream: OutputChunk["stream"], bytes: Uint8Array) => Effect.Effect<void>
+    /** Nothing more comes: readers that follow end here, `ended` or not. `prepare` and `append` take it back. */
+    readonly end: (ref: ProcessRef) => Effect.Effect<void>
+    /** The reading side, over the same logs. */
+    readonly outputLog: OutputLog["Service"]
+  }
+>()("berth/services/MemoryOutput") {
+  /** MemoryOutput and OutputLog over the same logs. */
+  static readonly layer: Layer.Layer<MemoryOutput | OutputLog> = Layer.effect(
+    OutputLog,
+    Effect.map(MemoryOutput, (memory) => memory.outputLog)
+  ).pipe(Layer.provideMerge(Layer.sync(MemoryOutput, () => make())))
+}
+
+const make = (): MemoryOutput["Service"] => {
+  const logs = new Map<string, Log>()
+  const open = (ref: ProcessRef): Log => {
+    const key = processKey(ref)
+    const log = logs.get(key) ?? { chunks: [], ended: false, changed: Deferred.makeUnsafe<void>() }
+    logs.set(key, log)
+    return log
+  }
+  const change = (ref: ProcessRef, apply: (log: Log) => void) =>
+    Effect.suspend(() => {
+      const log = open(ref)
+      apply(log)
+      const waiting = log.changed
+      log.changed = Deferred.makeUnsafe<void>()
+      return Effect.asVoid(Deferred.succeed(waiting, undefined))
+    })
+
+  const follow = (log: Log, ended: Effect.Effect<void> | null) =>
+    Effect.suspend(() => {
+      const over = Deferred.makeUnsafe<void>()
+      const finish = Deferred.succeed(over, undefined)
+      let next = 0
+      const pull: Effect.Effect<readonly [OutputChunk, ...Array<OutputChunk>], Cause.Done> = Effect.suspend(() => {
+        const last = log.ended || Deferred.isDoneUnsafe(over)
+        const [first, ...rest] = log.chunks.slice(next)
+        next = log.chunks.length
+        if (first !== undefined) return Effect.succeed([first, ...rest] as const)
+        if (last) return Cause.done()
+        return Effect.andThen(Effect.raceFirst(Deferred.await(log.changed), Deferred.await(over)), pull)
+      })
+      const wait =
+        ended === null ? Effect.asVoid(finish) : Effect.asVoid(Effect.forkScoped(Effect.ensuring(ended, finish)))
+      return Effect.as(wait, pull)
+    })
+
+  return {
+    append: (ref, stream, bytes) =>
+      Effect.flatMap(DateTime.now, (at) =>
+        change(ref, (log) => {
+          log.chunks.push({ stream, at, bytes: bytes.slice() })
+          log.ended = false
+        })
+      ),
+    end: (ref) =>
+      change(ref, (log) => {
+        log.ended = true
+      }),
+    outputLog: {
+      prepare: (ref) =>
+        Effect.as(
+          change(ref, (log) => {
+            log.ended = false
+          }),
+          `/memory/logs/${processKey(ref)}`
+        ),
+      read: (ref, { ended }) => Stream.scoped(Stream.fromPull(Effect.suspend(() => follow(open(ref), ended)))),
+      remove: (namespace, id) =>
+        Effect.sync(() => {
+          const key = containerKey({ namespace, containerId: id })
+          for (const name of logs.keys()) if (name === key || name.startsWith(`${key}/`)) logs.delete(name)
+        })
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Drivers: what creates and ends real (or pretended) containers. A driver acts and answers; it keeps no state, publishes nothing and does not know when
+ * processes end: that is the reaper's.
+ */
+import { Context } from "effect"
+import type { Effect } from "effect"
+import type { RuntimeFailed, Unavailable, Unsupported } from "../schema/Errors.ts"
+import type { ContainerId, ExecId, Namespace, RuntimeName } from "../schema/Ids.ts"
+import type { OciProcess } from "../schema/OciSpec.ts"
+import type { DriverInfo } from "../schema/Runtime.ts"
+
+/** A container as a driver knows it. `bundle` is the absolute path of the folder that holds `config.json`. */
+export interface Target {
+  readonly namespace: Namespace
+  readonly containerId: ContainerId
+  readonly bundle: string
+}
+
+/** Descriptors that the process gets, open in this process; `null` is /dev/null. The driver does not close them. */
+export interface Descriptors {
+  readonly stdin: number | null
+  readonly stdout: number | null
+  readonly stderr: number | null
+}
+
+export type DriverError = RuntimeFailed | Unsupported | Unavailable
+
+/** Every call has a deadline of its own (RuntimeFailed, reason `deadline`); interrupting one kills the runtime process that it started. */
+export interface Driver {
+  readonly info: DriverInfo
+  /** Returns the pid of init, which waits to be started. */
+  readonly create: (target: Target, stdio: Descriptors) => Effect.Effect<number, DriverError>
+  readonly start: (target: Target) => Effect.Effect<void, DriverError>
+  /** Starts a process beside init and returns its pid. */
+  readonly exec: (
+    target: Target,
+    execId: ExecId,
+    process: OciProcess,
+    stdio: Descriptors
+  ) => Effect.Effect<number, DriverError>
+  readonly pause: (target: Target) => Effect.Effect<void, DriverError>
+  readonly resume: (target: Target) => Effect.Effect<void, DriverError>
+  /** Removes every trace; `force` kills what still runs. A container that is not there is a success. */
+  readonly delete: (target: Target, options: { readonly force: boolean }) => Effect.Effect<void, DriverError>
+  /** Every pid in the container, as the host sees them. */
+  readonly pids: (target: Target) => Effect.Effect<ReadonlyArray<number>, DriverError>
+}
+
+export class OciRuntime extends Context.Service<
+  OciRuntime,
+  {
+    /** The driver of that name; `auto` gives the best that works on this host. Unavailable says what to install. */
+    readonly driver: (name: RuntimeName) => Effect.Effect<Driver, Unavailable>
+    /** Every driver known, also those that do not work here, with the reason. */
+    readonly list: Effect.Effect<ReadonlyArray<DriverInfo>>
+  }
+>()("berth/services/OciRuntime") {}

@@ -1,0 +1,40 @@
+/**
+ * Where processes live: the parent of every container process, in this process, in a shim behind a socket, or pretended. It runs what it is told, knows
+ * every exit, and tells whoever watches. It survives the daemon; it has no opinion on what may be done in which state.
+ */
+import { Context } from "effect"
+import type { Effect, Stream } from "effect"
+import type { BerthError } from "../schema/Errors.ts"
+import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+
+/** A host behind a socket can answer with any of them. */
+export type HostError = BerthError
+
+export class ProcessHost extends Context.Service<
+  ProcessHost,
+  {
+    /** Bundle, stdio and container, up to `created`. Leaves nothing behind where it fails or is interrupted. */
+    readonly create: (request: CreateRequest) => Effect.Effect<Hosted, HostError>
+    readonly start: (ref: ContainerRef) => Effect.Effect<void, HostError>
+    /** Starts a process beside init. Leaves nothing behind where it fails or is interrupted. */
+    readonly exec: (request: ExecRequest) => Effect.Effect<Hosted, HostError>
+    /** To one process, or with `all` to every process of the container. NotFound where it has ended. */
+    readonly signal: (request: {
+      readonly ref: Ref
+      readonly signal: number
+      readonly all: boolean
+    }) => Effect.Effect<void, HostError>
+    readonly pause: (ref: ContainerRef) => Effect.Effect<void, HostError>
+    readonly resume: (ref: ContainerRef) => Effect.Effect<void, HostError>
+    /** Kills what runs, waits for its exits and removes every trace. Of a container that is not there: an empty result. */
+    readonly delete: (ref: ContainerRef) => Effect.Effect<DeleteResult, HostError>
+    /** Forgets an exec; kills it first where it runs. */
+    readonly deleteExec: (ref: Ref) => Effect.Effect<void, HostError>
+    readonly pids: (ref: ContainerRef) => Effect.Effect<ReadonlyArray<number>, HostError>
+    /** NotFound where the process has ended or its input is closed. */
+    readonly writeStdin: (request: { readonly ref: Ref; readonly bytes: Uint8Array }) => Effect.Effect<void, HostError>
+    readonly closeStdin: (ref: Ref) => Effect.Effect<void, HostError>
+    /** A snapshot, then every exit, exec exits before that of their init. Ends with ShimLost when the host dies; watch again for a new snapshot. */
+    readonly watch: Stream.Stream<HostEvent, HostError>
+  }
+>()("berth/services/ProcessHost") {}

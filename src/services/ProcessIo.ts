@@ -1,0 +1,43 @@
+/** Standard input, output and error of processes, on the side that holds them: makes the descriptors, copies output to the log, feeds input. */
+import { Context } from "effect"
+import type { Effect, Scope } from "effect"
+import type { ResourceExhausted, Unavailable } from "../schema/Errors.ts"
+import type { ProcessRef } from "../schema/Ids.ts"
+import type { Stdio } from "../schema/Process.ts"
+import type { Descriptors } from "./OciRuntime.ts"
+
+export interface OpenIo {
+  /** For the driver; valid until `handOver`. */
+  readonly descriptors: Descriptors
+  /** Closes this process's copies of the container's ends; call it when the runtime has returned, well or ill. */
+  readonly handOver: Effect.Effect<void>
+  /** Call when the process has ended: waits until all that it wrote is in the log, or a drain deadline where a grandchild keeps the pipe open. */
+  readonly drained: Effect.Effect<void>
+  /** Writes to standard input; waits while the pipe is full. False where input is closed or nobody reads any more. */
+  readonly write: (bytes: Uint8Array) => Effect.Effect<boolean>
+  /** Ends standard input. May be called again. */
+  readonly closeStdin: Effect.Effect<void>
+}
+
+export interface IoPaths {
+  readonly stdin: string | null
+  readonly stdout: string | null
+  readonly stderr: string | null
+}
+
+export interface IoRequest {
+  readonly ref: ProcessRef
+  readonly stdio: Stdio
+  /** Folder for the FIFOs of this process; it exists. */
+  readonly directory: string
+  /** File of the structured log; `null` unless `stdio.log` is `json`. Its folder exists. */
+  readonly logFile: string | null
+}
+
+export class ProcessIo extends Context.Service<
+  ProcessIo,
+  {
+    /** Opens; closing the scope closes every descriptor and removes the FIFOs. The log stays. */
+    readonly open: (request: IoRequest) => Effect.Effect<OpenIo, ResourceExhausted | Unavailable, Scope.Scope>
+  }
+>()("berth/services/ProcessIo") {}

@@ -1,0 +1,58 @@
+/**
+ * Tasks for users: what runs, and how to steer it, in the caller's namespace. Reads answer at once whatever a task is busy with. Every call may fail with
+ * any `BerthError` that its place can have: a remote one with Unavailable, for example.
+ */
+import { Context } from "effect"
+import type { Effect, Stream } from "effect"
+import type { BerthError } from "../schema/Errors.ts"
+import type { ContainerId } from "../schema/Ids.ts"
+import type { Exit, OutputChunk, Process } from "../schema/Process.ts"
+import type {
+  ByProcess,
+  CreateTask,
+  DeleteExec,
+  DeleteTask,
+  ExecTask,
+  ListRequest,
+  OutputRequest,
+  SignalRequest,
+  StdinRequest,
+  StopRequest,
+  StopResult,
+  WaitRequest
+} from "../schema/Requests.ts"
+import type { Task } from "../schema/Task.ts"
+
+export class Tasks extends Context.Service<
+  Tasks,
+  {
+    /** Makes the container's processes up to `created`: init exists and waits. */
+    readonly create: (request: CreateTask) => Effect.Effect<Task, BerthError>
+    readonly start: (id: ContainerId) => Effect.Effect<Task, BerthError>
+    readonly get: (id: ContainerId) => Effect.Effect<Task, BerthError>
+    /** By id. */
+    readonly list: (request: ListRequest) => Effect.Effect<ReadonlyArray<Task>, BerthError>
+    /** Returns when the signal is sent. NotFound where the process has ended. */
+    readonly signal: (request: SignalRequest) => Effect.Effect<void, BerthError>
+    /** Signal, time, SIGKILL; returns when the task has stopped, with the stage that did it. */
+    readonly stop: (request: StopRequest) => Effect.Effect<StopResult, BerthError>
+    readonly pause: (id: ContainerId) => Effect.Effect<Task, BerthError>
+    readonly resume: (id: ContainerId) => Effect.Effect<Task, BerthError>
+    /** The exit of the process, as often as asked, before and after it; WaitTimeout. */
+    readonly wait: (request: WaitRequest) => Effect.Effect<Exit, BerthError>
+    /** Removes the task and returns its exit, `null` where it never ran. The container stays. */
+    readonly delete: (request: DeleteTask) => Effect.Effect<Exit | null, BerthError>
+    /** Every pid in the container, as the host sees them. */
+    readonly pids: (id: ContainerId) => Effect.Effect<ReadonlyArray<number>, BerthError>
+    /** Registers a process beside init; `startExec` runs it. */
+    readonly exec: (request: ExecTask) => Effect.Effect<Process, BerthError>
+    readonly startExec: (request: ByProcess) => Effect.Effect<Process, BerthError>
+    readonly deleteExec: (request: DeleteExec) => Effect.Effect<Exit | null, BerthError>
+    readonly processes: (id: ContainerId) => Effect.Effect<ReadonlyArray<Process>, BerthError>
+    /** The process's output from its beginning; the log is opened when the stream begins to run. */
+    readonly output: (request: OutputRequest) => Stream.Stream<OutputChunk, BerthError>
+    /** Waits while the process does not read. */
+    readonly writeStdin: (request: StdinRequest) => Effect.Effect<void, BerthError>
+    readonly closeStdin: (request: ByProcess) => Effect.Effect<void, BerthError>
+  }
+>()("berth/services/Tasks") {}

@@ -1,0 +1,185 @@
+/**
+ * From options to an OCI specification, with the least privilege that ordinary programs can live with: its own
+ * namespaces, a handful of capabilities, a system call filter, no new privileges, masked and read-only kernel files.
+ * Pure: whatever has to be read from the machine comes in as `HostFacts`. It runs on cgroup v1 and v2 alike.
+ */
+import { Result } from "effect"
+import type { OciDevice, OciLinux, OciNamespace, OciProcess, OciSpec } from "../schema/OciSpec.ts"
+import type { DeviceRule, Resources } from "../schema/Resources.ts"
+import * as Capabilities from "./Capabilities.ts"
+import * as DeviceOption from "./DeviceOption.ts"
+import * as Environment from "./Environment.ts"
+import type { HostFacts } from "./HostFacts.ts"
+import * as IdMapping from "./IdMapping.ts"
+import * as Mounts from "./Mounts.ts"
+import { fail, type Problem } from "./Problem.ts"
+import { capabilitySets, checkCommand } from "./ProcessSpec.ts"
+import * as ResourceOptions from "./ResourceOptions.ts"
+import * as Seccomp from "./Seccomp.ts"
+import * as SecurityOption from "./SecurityOption.ts"
+import type { SpecOptions } from "./SpecOptions.ts"
+import * as Ulimit from "./Ulimit.ts"
+import { resolve as resolveUser } from "./UserSpec.ts"
+
+/** The oldest version that has all we write: runtimes of every later one accept it. */
+const ociVersion = "1.0.2"
+
+/** Kernel files that tell of the host or of other containers. */
+const maskedPaths = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware"
+]
+
+/** Kernel files through which root would change the host. */
+const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+const device = (type: string, access: string, major?: number, minor?: number): DeviceRule => ({
+  allow: true,
+  type,
+  ...(major === undefined ? {} : { major }),
+  ...(minor === undefined ? {} : { minor }),
+  access
+})
+
+/** Nodes of any device may be made, but only these be used: null, zero, full, random, urandom, tty, console, ptmx, pts. */
+const deviceRules: ReadonlyArray<DeviceRule> = [
+  { allow: false, access: "rwm" },
+  device("c", "m"),
+  device("b", "m"),
+  ...[3, 5, 7, 8, 9].map((minor) => device("c", "rwm", 1, minor)),
+  ...[0, 1, 2].map((minor) => device("c", "rwm", 5, minor)),
+  device("c", "rwm", 136)
+]
+
+/** The specification, or the first thing that is wrong with the options. */
+export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<OciSpec, Problem> =>
+  Result.gen(function* () {
+    const { annotations, hostname, rootfs = { path: "rootfs" } } = options
+    if (hostname !== undefined && !/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/.test(hostname)) {
+      return yield* fail("hostname", `expected at most 64 letters, digits, dots and dashes, got "${hostname}"`)
+    }
+    const privileged = options.privileged ?? false
+    const bounding = yield* Capabilities.apply({
+      base: privileged ? Capabilities.all : Capabilities.defaults,
+      add: options.capAdd ?? [],
+      drop: options.capDrop ?? [],
+      held: host.capabilities
+    })
+    const labels = yield* SecurityOption.resolve(options.securityOpt ?? [])
+    const userNamespace = yield* mappings(options)
+    const mounts = yield* Mounts.make(options.mounts ?? [], {
+      privileged,
+      ownNetwork: (options.network ?? "none") === "none",
+      gidMappings: userNamespace?.gidMappings
+    })
+    const propagation = Mounts.rootPropagation(mounts)
+    const { nodes, resources } = yield* limits(options, privileged, host)
+    const filter = options.seccomp ?? (privileged ? "unconfined" : "default")
+    const linux: OciLinux = {
+      namespaces: namespaces(options.network ?? "none", userNamespace !== undefined),
+      ...userNamespace,
+      ...(nodes.length === 0 ? {} : { devices: nodes }),
+      ...(options.cgroupsPath === undefined ? {} : { cgroupsPath: yield* cgroupsPath(options.cgroupsPath) }),
+      resources,
+      ...(privileged ? {} : { maskedPaths, readonlyPaths }),
+      ...(filter === "unconfined"
+        ? {}
+        : { seccomp: filter === "default" ? Seccomp.profile(bounding, host.architecture ?? "x64") : filter }),
+      ...(labels.mount === undefined ? {} : { mountLabel: labels.mount }),
+      ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
+      ...(options.sysctls === undefined ? {} : { sysctl: yield* sysctls(options.sysctls, options.network === "host") })
+    }
+    return {
+      ociVersion,
+      process: yield* firstProcess(options, bounding, labels, host),
+      root: { path: rootfs.path, readonly: options.readOnly === true || rootfs.readonly === true },
+      ...(hostname === undefined ? {} : { hostname }),
+      mounts,
+      ...(annotations === undefined ? {} : { annotations }),
+      linux
+    }
+  })
+
+const firstProcess = (
+  options: SpecOptions,
+  bounding: ReadonlyArray<string>,
+  labels: SecurityOption.SecurityLabels,
+  host: HostFacts
+): Result.Result<OciProcess, Problem> =>
+  Result.gen(function* () {
+    yield* checkCommand(options)
+    const terminal = options.terminal ?? false
+    const user = yield* resolveUser(options.user ?? "0:0", host.users)
+    const rlimits = yield* Result.all((options.ulimits ?? []).map(Ulimit.resolve))
+    const twice = rlimits.find(({ type }, index) => rlimits.findIndex((other) => other.type === type) !== index)
+    if (twice !== undefined) return yield* fail("ulimit", `${twice.type} is given twice`)
+    return {
+      terminal,
+      ...(terminal && options.consoleSize !== undefined ? { consoleSize: options.consoleSize } : {}),
+      user,
+      args: options.args,
+      env: yield* Environment.merge(Environment.defaults(options.hostname, terminal), options.env ?? []),
+      cwd: options.cwd ?? "/",
+      capabilities: capabilitySets(bounding, user.uid),
+      ...(rlimits.length === 0 ? {} : { rlimits }),
+      noNewPrivileges: options.noNewPrivileges ?? options.privileged !== true,
+      ...(labels.apparmor === undefined ? {} : { apparmorProfile: labels.apparmor }),
+      ...(labels.process === undefined ? {} : { selinuxLabel: labels.process })
+    }
+  })
+
+const namespaces = (network: string, userNamespace: boolean): ReadonlyArray<OciNamespace> => [
+  ...["pid", "ipc", "uts", "mount", "cgroup"].map((type) => ({ type })),
+  ...(userNamespace ? [{ type: "user" }] : []),
+  ...(network === "host" ? [] : network === "none" ? [{ type: "network" }] : [{ type: "network", path: network.slice(3) }])
+]
+
+const mappings = (options: SpecOptions) =>
+  Result.gen(function* () {
+    const uidMappings = yield* IdMapping.check("uidMappings", options.uidMappings ?? [])
+    const gidMappings = yield* IdMapping.check("gidMappings", options.gidMappings ?? [])
+    if (uidMappings.length === 0 && gidMappings.length === 0) return undefined
+    if (uidMappings.length === 0) return yield* fail("uidMappings", "needed together with gidMappings")
+    if (gidMappings.length === 0) return yield* fail("gidMappings", "needed together with uidMappings")
+    return { uidMappings, gidMappings }
+  })
+
+const limits = (options: SpecOptions, privileged: boolean, host: HostFacts) =>
+  Result.gen(function* () {
+    if (options.memorySwap !== undefined && options.memorySwap !== -1 && options.memory === undefined) {
+      return yield* fail("memorySwap", "needs memory, which it includes")
+    }
+    const given = yield* ResourceOptions.make(options)
+    if (host.cgroupVersion === 1 && given.unified !== undefined) {
+      return yield* fail("resources.unified", "this host has cgroup v1")
+    }
+    const devices = yield* Result.all((options.devices ?? []).map((asked) => DeviceOption.resolve(asked, host.device)))
+    const base: ReadonlyArray<DeviceRule> = privileged ? [{ allow: true, access: "rwm" }] : deviceRules
+    const nodes: ReadonlyArray<OciDevice> = devices.map(({ node }) => node)
+    const rules = [...base, ...devices.map(({ rule }) => rule), ...(given.devices ?? [])]
+    const resources: Resources = { ...given, devices: rules }
+    return { nodes, resources }
+  })
+
+const cgroupsPath = (path: string): Result.Result<string, Problem> =>
+  /^(?:\/[^/\0]+)+$/.test(path) && !path.split("/").includes("..")
+    ? Result.succeed(path)
+    : fail("cgroupsPath", `must be an absolute path without "..", got "${path}"`)
+
+const sysctls = (asked: { readonly [name: string]: string }, hostNetwork: boolean) => {
+  const ipc = /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..+)$/
+  const wrong = Object.keys(asked).find((name) => !/^net\./.test(name) && !ipc.test(name) && name !== "kernel.domainname")
+  if (wrong !== undefined) return fail("sysctls", `"${wrong}" would change the host, not the container`)
+  const net = hostNetwork ? Object.keys(asked).find((name) => name.startsWith("net.")) : undefined
+  return net === undefined ? Result.succeed(asked) : fail("sysctls", `"${net}" needs a network of its own`)
+}

@@ -1,0 +1,65 @@
+/** The suite of drivers on the real runtimes of this host. */
+import { describe } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Reaper from "../../src/layers/Reaper.ts"
+import { Libc } from "../../src/layers/posix/Libc.ts"
+import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
+import * as Runtimes from "../../src/layers/runtime/Runtimes.ts"
+import { ContainerId, Namespace } from "../../src/schema/Ids.ts"
+import * as OciJson from "../../src/schema/OciJson.ts"
+import { bundleSpec, busyboxRootfs, canRunContainers } from "../support/rootfs.ts"
+import { Bundles, driverSuite } from "../suites/driver.ts"
+
+const isInstalled = (binary: string) =>
+  ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].some((folder) => existsSync(join(folder, binary)))
+
+const bundles = (runtime: string, home: string) =>
+  Layer.effect(
+    Bundles,
+    Effect.gen(function* () {
+      const rootfs = yield* busyboxRootfs
+      let count = 0
+      return Bundles.of({
+        make: (args) =>
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              const id = `${runtime}-${process.pid}-${++count}`
+              const bundle = join(home, id)
+              mkdirSync(bundle)
+              writeFileSync(join(bundle, "config.json"), OciJson.stringify(bundleSpec(rootfs, args, id)))
+              return { namespace: Namespace.make("test"), containerId: ContainerId.make(id), bundle }
+            }),
+            ({ bundle }) => Effect.sync(() => rmSync(bundle, { recursive: true }))
+          )
+      })
+    })
+  )
+
+const layerOf = (runtime: string) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const home = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-driver-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+      )
+      return Layer.mergeAll(
+        bundles(runtime, home),
+        Layer.mergeAll(Reaper.layer, Runtimes.layer({ stateDir: join(home, "state") })).pipe(
+          Layer.provide([Libc.layer, OwnChildren.layer])
+        )
+      )
+    })
+  ).pipe(Layer.orDie)
+
+for (const runtime of ["runc", "crun"]) {
+  describe.skipIf(!canRunContainers || !isInstalled(runtime))(runtime, () => {
+    driverSuite(
+      runtime,
+      { runtime, capabilities: ["isolation", "exec", "pause", "terminal", "update", "stats"] },
+      layerOf(runtime)
+    )
+  })
+}

@@ -1,0 +1,232 @@
+import { assert, describe, it, layer as withLayer } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Option } from "effect"
+import { TestClock } from "effect/testing"
+import type { Scope } from "effect"
+import { execFileSync, spawn } from "node:child_process"
+import { release } from "node:os"
+import * as Reaper from "../../src/layers/Reaper.ts"
+import { Libc } from "../../src/layers/posix/Libc.ts"
+import * as Proc from "../../src/layers/posix/Proc.ts"
+import * as Strays from "../../src/layers/reaper/Strays.ts"
+import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
+import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
+
+const layer = Reaper.layer.pipe(Layer.provideMerge(Layer.mergeAll(Libc.layer, OwnChildren.layer)), Layer.orDie)
+
+/** Linux 6.15 keeps the status of a process behind its pidfd. */
+const [major = 0, minor = 0] = release().split(".").map(Number)
+const keepsStatus = major > 6 || (major === 6 && minor >= 15)
+
+/** A process whose parent ends at once, as a runtime does. It waits until it is ours before it runs the script, or its parent might wait for it. */
+const orphan = (script: string) =>
+  Effect.sync(() => {
+    const adopted = `until read -r _ _ _ parent _ < /proc/$$/stat && [ "$parent" = ${process.pid} ]; do :; done`
+    const args = ["-c", `sh -c "$0" </dev/null >/dev/null 2>&1 & echo $!`, `${adopted}; ${script}`]
+    return Number(execFileSync("/bin/sh", args, { encoding: "utf8" }))
+  })
+
+/** A process with a living parent that is not us; the parent waits for it only where `reaps` says so. */
+const foreign = (script: string, reaps: boolean): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly pid: number; readonly end: () => void }>((resume) => {
+      const then = reaps ? "wait; exec sleep 100" : "exec sleep 100"
+      const parent = spawn("/bin/sh", ["-c", `sh -c "$0" & echo $!; ${then}`, script], {
+        stdio: ["ignore", "pipe", "ignore"]
+      })
+      parent.stdout.once("data", (pid) =>
+        resume(Effect.succeed({ pid: Number(pid), end: () => parent.kill("SIGKILL") }))
+      )
+    }),
+    ({ end }) => Effect.sync(end)
+  ).pipe(Effect.map(({ pid }) => pid))
+
+const untilDead = Effect.fnUntraced(function* (pid: number) {
+  while (Option.exists(yield* Proc.stat(pid), (stat) => !Proc.isDead(stat))) yield* Effect.sleep("5 millis")
+})
+
+withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
+  it.effect("gives the exit code of a child, to any number of waiters", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const child = yield* claim(yield* orphan("sleep 0.05; exit 7"))
+      const exits = yield* Effect.all([child.exit, child.exit], { concurrency: "unbounded" })
+      assert.deepStrictEqual(
+        exits.map(({ exitStatus, source }) => [exitStatus, source]),
+        [
+          [7, "reaped"],
+          [7, "reaped"]
+        ]
+      )
+      assert.deepStrictEqual(yield* child.exit, exits[0])
+    })
+  )
+
+  it.effect("finds the exit of a child that ended before it was claimed", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const pid = yield* orphan("exit 9")
+      yield* untilDead(pid)
+      const child = yield* claim(pid)
+      const reaped = yield* child.exit
+      assert.deepStrictEqual([reaped.exitStatus, reaped.source], [9, "reaped"])
+      assert.notStrictEqual(child.identity.startTime, "0")
+    })
+  )
+
+  it.effect("tells of an exit at once, not at its next sweep", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const child = yield* claim(yield* orphan("sleep 0.1"))
+      const [took] = yield* Effect.timed(child.exit)
+      assert.isBelow(Duration.toMillis(took), 1000)
+    })
+  )
+
+  it.effect("reports signals, real-time ones too, as 128 + number", () =>
+    Effect.gen(function* () {
+      const { claim, signal } = yield* ProcessReaper
+      for (const number of [9, 15, 34, 40, 64]) {
+        const child = yield* claim(yield* orphan("exec sleep 100"))
+        assert.isTrue(yield* signal(child.identity, number))
+        assert.strictEqual((yield* child.exit).exitStatus, 128 + number)
+      }
+    })
+  )
+
+  it.effect("signals nobody but the very process", () =>
+    Effect.gen(function* () {
+      const { claim, identify, signal } = yield* ProcessReaper
+      const child = yield* claim(yield* orphan("exec sleep 100"))
+      const { identity } = child
+      assert.isFalse(yield* signal({ ...identity, startTime: "1" }, 9))
+      assert.isFalse(yield* signal({ ...identity, bootId: "another" }, 9))
+      assert.isTrue(yield* signal(identity, 0))
+      assert.deepStrictEqual(yield* identify(identity.pid), Option.some(identity))
+      assert.isTrue(yield* signal(identity, 9))
+      yield* child.exit
+      assert.isFalse(yield* signal(identity, 9))
+      assert.isTrue(Option.isNone(yield* identify(identity.pid)))
+    })
+  )
+
+  it.effect("does not signal a process that has ended and is not yet waited for", () =>
+    Effect.gen(function* () {
+      const { claim, signal } = yield* ProcessReaper
+      const bootId = yield* Proc.bootId
+      const pid = yield* orphan("exit 0")
+      yield* untilDead(pid)
+      const { startTime } = yield* Effect.fromOption(yield* Proc.stat(pid))
+      assert.isFalse(yield* signal({ pid, startTime, bootId }, 0))
+      yield* (yield* claim(pid)).exit
+    })
+  )
+
+  it.effect("gives one and the same child for a pid that it has", () =>
+    Effect.gen(function* () {
+      const { claim, signal } = yield* ProcessReaper
+      const pid = yield* orphan("exec sleep 100")
+      const [first, second] = yield* Effect.all([claim(pid), claim(pid)])
+      assert.strictEqual(first, second)
+      yield* signal(first.identity, 9)
+      yield* first.exit
+    })
+  )
+
+  it.effect("loses none of many exits at once", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const codes = Array.from({ length: 40 }, (_, index) => index)
+      const children = yield* Effect.forEach(codes, (code) => Effect.flatMap(orphan(`sleep 0.1; exit ${code}`), claim))
+      const exits = yield* Effect.forEach(children, ({ exit }) => exit)
+      assert.deepStrictEqual(
+        exits.map(({ exitStatus }) => exitStatus),
+        codes
+      )
+    })
+  )
+
+  it.effect("leaves the children of Node to Node", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const codes = yield* Effect.forEach(
+        [3, 4, 5],
+        (code) =>
+          Effect.callback<number | null>((resume) => {
+            spawn("/bin/sh", ["-c", `exit ${code}`]).on("exit", (code) => resume(Effect.succeed(code)))
+          }).pipe(Effect.tap(Effect.flatMap(orphan("exit 0"), (pid) => Effect.flatMap(claim(pid), ({ exit }) => exit)))),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(codes, [3, 4, 5])
+    })
+  )
+
+  it.effect.runIf(keepsStatus)("learns from the kernel how the child of another ended, whose parent waited for it", () =>
+    Effect.gen(function* () {
+      const { claim, signal } = yield* ProcessReaper
+      const first = yield* claim(yield* foreign("sleep 0.1; exit 42", true))
+      const reaped = yield* first.exit
+      assert.deepStrictEqual([reaped.exitStatus, reaped.source], [42, "kernel"])
+      const second = yield* claim(yield* foreign("exec sleep 100", true))
+      assert.isTrue(yield* signal(second.identity, 15))
+      assert.deepStrictEqual((yield* second.exit).exitStatus, 143)
+      assert.isFalse(yield* signal(second.identity, 15))
+    })
+  )
+
+  it.effect("learns from the kernel how the child of another ended, when nobody waits for it", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const reaped = yield* (yield* claim(yield* foreign("sleep 0.1; exit 5", false))).exit
+      assert.deepStrictEqual([reaped.exitStatus, reaped.source], [5, "kernel"])
+    })
+  )
+
+  it.effect("does not know how a process ended that was gone before", () =>
+    Effect.gen(function* () {
+      const { claim } = yield* ProcessReaper
+      const pid = yield* orphan("exit 5")
+      yield* (yield* claim(pid)).exit
+      const reaped = yield* (yield* claim(pid)).exit
+      assert.deepStrictEqual([reaped.exitStatus, reaped.source], [255, "unknown"])
+    })
+  )
+})
+
+describe("Reaper", () => {
+  it.live("interrupts those who wait when it ends, and listens no longer", () =>
+    Effect.gen(function* () {
+      const before = process.listenerCount("SIGCHLD")
+      const { child, waiting } = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const child = yield* (yield* ProcessReaper).claim(yield* orphan("exec sleep 100"))
+          assert.strictEqual(process.listenerCount("SIGCHLD"), before + 1)
+          return { child, waiting: yield* Effect.forkDetach(child.exit) }
+        }).pipe(Effect.provide(layer))
+      )
+      assert.isTrue((yield* Fiber.await(waiting))._tag === "Failure")
+      assert.strictEqual(process.listenerCount("SIGCHLD"), before)
+      process.kill(child.identity.pid, 9)
+    })
+  )
+
+  it.effect("reaps strays, but gives them time to be claimed, and spares what is claimed or Node's", () =>
+    Effect.gen(function* () {
+      yield* (yield* Libc).setChildSubreaper
+      const own = yield* OwnChildren
+      const pids = yield* Effect.all([orphan("exit 0"), orphan("exit 0"), orphan("exit 0")])
+      const [, claimed, nodes] = pids
+      own.add(nodes)
+      yield* TestClock.withLive(Effect.forEach(pids, untilDead))
+      const left = Effect.map(Effect.forEach(pids, Proc.stat), (found) => found.map(Option.isSome))
+      const strays = yield* Strays.make((pid) => pid === claimed)
+      yield* strays.sweep()
+      yield* TestClock.adjust("9 seconds")
+      yield* strays.sweep()
+      assert.deepStrictEqual(yield* left, [true, true, true])
+      yield* TestClock.adjust("1 second")
+      yield* strays.sweep()
+      assert.deepStrictEqual(yield* left, [false, true, true])
+      yield* Effect.forEach([claimed, nodes], (yield* Libc).waitpid)
+    }).pipe(Effect.provide(Layer.mergeAll(Libc.layer, OwnChildren.layer)))
+  )
+})
