@@ -80,27 +80,26 @@ const bundle = async () => {
     legalComments: "none",
     logLevel: "silent"
   }
-  const command = esbuild.build({
+  const program = {
     ...common,
-    entryPoints: { "berth-main": "src/main.ts", "shim-main": "src/shim/main.ts" },
     minify: true,
     external: ["koffi"],
     banner: { js: lazyBuiltins },
     // ws looks for two native add-ons at every start; Node has both functions built in.
     define: { "process.env.WS_NO_BUFFER_UTIL": '"1"', "process.env.WS_NO_UTF_8_VALIDATE": '"1"' },
     plugins: [deepImports(root), lazySegmenter]
-  })
-  const library = esbuild.build({
-    ...common,
-    entryPoints: { index: "src/index.ts", testing: "src/testing.ts" },
-    packages: "external",
-    plugins: [deepImports(root)]
-  })
+  }
+  const library = { ...common, packages: "external", plugins: [deepImports(root)] }
+  const built = await Promise.all([
+    esbuild.build({ ...program, entryPoints: { "berth-main": "src/main.ts" } }),
+    // On its own: what it shared with the command would hold the command's code too, 4 MB in every shim.
+    esbuild.build({ ...program, entryPoints: { "shim-main": "src/shim/main.ts" } }),
+    esbuild.build({ ...library, entryPoints: { index: "src/index.ts", testing: "src/testing.ts" } })
+  ])
   const entries = [
     { name: "berth.js", contents: entry("berth-main") },
     { name: "shim.js", contents: entry("shim-main") }
   ]
-  const built = await Promise.all([command, library])
   const outputs = built.flatMap((result) =>
     result.outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }))
   )

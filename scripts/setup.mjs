@@ -70,7 +70,7 @@ const locked = (file) => {
   try {
     return JSON.parse(readFileSync(join(root, file), "utf8")).packages
   } catch {
-    return undefined
+    return undefined // Absent, or half written by an npm that was killed: the same to us.
   }
 }
 
@@ -138,17 +138,17 @@ const containerRuntimes = {
   }
 }
 
-const mounts = () => {
-  const table = existsSync("/proc/self/mounts") ? readFileSync("/proc/self/mounts", "utf8") : ""
-  return table.split("\n").map((line) => line.split(" "))
-}
+const readIfThere = (file) => (existsSync(file) ? readFileSync(file, "utf8") : "")
 
 /** Where v1 and v2 stand side by side: the folder of v2, and the controllers in it. */
 const unified = () => {
-  const all = mounts()
-  const at = all.find(([, , type]) => type === "cgroup2")?.[1]
-  if (at === undefined || !all.some(([, , type]) => type === "cgroup")) return { at: "", names: [] }
-  return { at, names: readFileSync(join(at, "cgroup.controllers"), "utf8").split(/\s+/).filter(Boolean) }
+  const mounts = readIfThere("/proc/self/mounts")
+    .split("\n")
+    .map((line) => line.split(" "))
+  const at = mounts.find(([, , type]) => type === "cgroup2")?.[1]
+  if (at === undefined || !mounts.some(([, , type]) => type === "cgroup")) return { at: "", names: [] }
+  const names = readIfThere(join(at, "cgroup.controllers")).split(/\s+/).filter(Boolean)
+  return { at, names }
 }
 
 /**
@@ -164,13 +164,14 @@ const controllers = {
     const move = (name) => {
       const v1 = name === "io" ? "blkio" : name
       const folder = join(dirname(at), v1)
-      const made = mkdirSync(folder, { recursive: true })
+      let made
       try {
+        made = mkdirSync(folder, { recursive: true })
         run("mount", ["-t", "cgroup", "-o", v1, v1, folder])
         return `mounted ${folder}`
       } catch (error) {
         if (made !== undefined) rmdirSync(made)
-        return `${v1} cannot be mounted (${error.message.split("\n")[1]?.trim() ?? error.message})`
+        return `${v1} cannot be mounted (${error.message.split("\n")[1] ?? error.message})`
       }
     }
     return names.map(move).join(", ")

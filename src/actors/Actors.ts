@@ -25,8 +25,8 @@ const make = Effect.gen(function* () {
     all: (): ReadonlyArray<TaskActor> => Array.from(actors.values()),
     spawn: Effect.fnUntraced(function* (tree: Tree) {
       const key = containerKey({ namespace: tree.task.namespace, containerId: tree.task.id })
-      const retire = Effect.sync(() => actors.delete(key))
-      const actor = yield* Actor.make(tree, operations.perform, Effect.asVoid(retire)).pipe(Effect.provideContext(context))
+      const retire = Effect.sync(() => void actors.delete(key))
+      const actor = yield* Actor.make(tree, operations.perform, retire).pipe(Effect.provideContext(context))
       actors.set(key, actor)
       return actor
     })

@@ -74,7 +74,7 @@ const refuse = (operation: string, id: string, why: Rejection): BerthError => {
   }
 }
 
-/** Starts the actor in `scope`; it ends by itself when the task is deleted, and calls `retire`. */
+/** Starts the actor in the current scope. It ends by itself when the task is deleted, after calling `retire`. */
 export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform, retire: Effect.Effect<void>) {
   const bus = yield* EventBus
   const store = yield* MetadataStore
@@ -157,6 +157,8 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     const before = tree
     tree = next.tree
     yield* settle(before)
+    // Before anybody is answered: whoever learns of the deletion may use the id again.
+    if (tree.task.state._tag === "Deleted") yield* retire
   }, Effect.uninterruptible)
 
   const onCommand = Effect.fnUntraced(function* (next: Step, operation: string, processId: string, reply: Reply) {
@@ -230,7 +232,6 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       const error = failure ?? new NotFound({ kind: "task", id })
       for (const message of yield* mailbox.close) yield* unanswered(message, error)
       for (const exit of exits.values()) yield* Deferred.fail(exit, new NotFound({ kind: "task", id }))
-      if (!failed) yield* retire
     })
 
   yield* settle(initial)

@@ -34,6 +34,7 @@ export const root = Command.make("berth").pipe(
     ),
     json: Flag.Boolean("json").pipe(
       Flag.withoutNegation,
+      Flag.withDefault(false),
       Flag.withDescription("Print one JSON document, or one a line for streams, and errors as JSON too")
     )
   }),

@@ -11,6 +11,6 @@ export const keyValues = (command: string, field: string, words: ReadonlyArray<s
     if (wrong !== undefined) return yield* misuse(command, field, `expected KEY=VALUE, got "${wrong}"`)
     const record = Object.fromEntries(words.map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]))
     return yield* Schema.decodeEffect(schema)(record).pipe(
-      Effect.mapError((error) => misuse(command, field, error.issue.toString()))
+      Effect.mapError((error) => misuse(command, field, error.message))
     )
   })

@@ -38,7 +38,7 @@ export const filters = Flag.String("filter").pipe(
 
 /** A switch, off where it is absent, without a `--no-` form. */
 export const toggle = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description))
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
 
 /** A span of time. */
 export const duration = (name: string) => Flag.String(name).pipe(Flag.withSchema(DurationText), Flag.withMetavar("<DURATION>"))

@@ -44,7 +44,7 @@ const readConfig = Effect.fnUntraced(function* (file: string | null) {
     .readFileString(file)
     .pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
   return yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
-    Effect.mapError((error) => invalid("config")(error.issue.toString().replaceAll(/\s+/g, " ")))
+    Effect.mapError((error) => invalid("config")(error.message.replaceAll(/\s+/g, " ")))
   )
 })
 
@@ -54,7 +54,7 @@ export const configure = Effect.fn("configure")(function* (options: DaemonOption
   const path = yield* Path.Path
   const file = yield* readConfig(options.config)
   const runtime = yield* Schema.decodeEffect(RuntimeName)(options.runtime).pipe(
-    Effect.mapError((error) => invalid("runtime")(error.issue.toString()))
+    Effect.mapError((error) => invalid("runtime")(error.message))
   )
   const root = path.resolve(options.root)
   const state = path.resolve(options.state)

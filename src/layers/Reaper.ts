@@ -1,7 +1,8 @@
 /**
- * The reaper of a real process. It becomes the subreaper, so that what a runtime leaves behind becomes its child, and waits by pid for exactly the
- * children that were claimed: never for "any child", which would steal the exits of Node's own. A child that ends before it is claimed stays a zombie until
- * then. While it is unreaped its pid cannot be reused, which is what makes `signal` safe.
+ * The reaper of a real process. It becomes the subreaper, so that what a runtime leaves behind becomes its child, and
+ * waits by pid for exactly the children that were claimed: never for "any child", which would steal the exits of Node's
+ * own. A child that ends before it is claimed stays a zombie until then. While it is unreaped its pid cannot be reused,
+ * which is what makes `signal` safe.
  */
 import { DateTime, Deferred, Effect, Layer, Option, Queue } from "effect"
 import { closeSync } from "node:fs"

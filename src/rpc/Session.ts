@@ -23,7 +23,7 @@ export class Session extends RpcMiddleware.Service<Session>()("berth/rpc/Session
       const namespace = Option.isNone(header)
         ? Namespace.make("default")
         : yield* decodeNamespace(header.value).pipe(
-            Effect.mapError((error) => new InvalidArgument({ field: "namespace", problem: error.issue.toString() }))
+            Effect.mapError((error) => new InvalidArgument({ field: "namespace", problem: error.message }))
           )
       return yield* Effect.provideService(effect, CurrentNamespace, namespace)
     }).pipe(

@@ -44,9 +44,8 @@ export const parse = (text: string): Result.Result<Filter, InvalidArgument> =>
   })
 
 /** All filters of a request; the first error where there is one. */
-export const parseAll = (
-  texts: ReadonlyArray<string>
-): Result.Result<ReadonlyArray<Filter>, InvalidArgument> => Result.all(texts.map(parse))
+export const parseAll = (texts: ReadonlyArray<string>): Result.Result<ReadonlyArray<Filter>, InvalidArgument> =>
+  Result.all(texts.map(parse))
 
 /** Whether one of the filters matches; where there is none, everything does. */
 export const matches = (filters: ReadonlyArray<Filter>, fields: Fields): boolean =>

@@ -24,7 +24,8 @@ const own = (tree: Tree, name: string): Value => (Object.hasOwn(tree, name) ? tr
 
 const find = (value: Value, path: ReadonlyArray<string>): string | undefined => {
   if (DateTime.isDateTime(value)) return path.length === 0 ? DateTime.formatIso(value) : undefined
-  if (!isTree(value)) return path.length > 0 || value === null || typeof value === "object" ? undefined : value?.toString()
+  if (!isTree(value))
+    return path.length > 0 || value === null || typeof value === "object" ? undefined : value?.toString()
   const [name, ...rest] = path
   if (name === undefined) return undefined
   const inner = own(value, name) ?? own(value, camelCase(name))

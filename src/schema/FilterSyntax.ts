@@ -64,7 +64,9 @@ const unescape = (body: string): string | null => {
     const [, octal, ...hex] = numericEscape.exec(escape) ?? []
     const digits = hex.find((part) => part !== undefined)
     fits &&= octal !== undefined || digits !== undefined
-    return fits ? String.fromCodePoint(octal === undefined ? Number.parseInt(digits ?? "", 16) : Number.parseInt(octal, 8)) : ""
+    return fits
+      ? String.fromCodePoint(octal === undefined ? Number.parseInt(digits ?? "", 16) : Number.parseInt(octal, 8))
+      : ""
   })
   return fits ? text : null
 }
@@ -73,7 +75,14 @@ const unescape = (body: string): string | null => {
 const quoted = (source: Source, forPattern: boolean): Parsed<string> => {
   const start = source.at
   const quote = source.text[start] ?? ""
-  const whole = take(source, quote === '"' ? /"(?:[^"\\\n]|\\[^\n])*"/y : quote === "/" ? /\/(?:[^/\\\n]|\\[^\n])*\//y : /\|(?:[^|\\\n]|\\[^\n])*\|/y)
+  const whole = take(
+    source,
+    quote === '"'
+      ? /"(?:[^"\\\n]|\\[^\n])*"/y
+      : quote === "/"
+        ? /\/(?:[^/\\\n]|\\[^\n])*\//y
+        : /\|(?:[^|\\\n]|\\[^\n])*\|/y
+  )
   if (whole === "") {
     const hint = quote === "/" ? ", or put a key that has a slash in double quotes" : ""
     return wrong(source.text, start, `close this quote${hint}`)
@@ -81,7 +90,9 @@ const quoted = (source: Source, forPattern: boolean): Parsed<string> => {
   if (quote !== '"' && !forPattern) return wrong(source.text, start, "only double quotes work here")
   const body = whole.slice(1, -1)
   if (quote !== '"') {
-    return Result.succeed(body.replace(/\\(.)/gs, (text, char: string) => (char === quote || char === "\\" ? char : text)))
+    return Result.succeed(
+      body.replace(/\\(.)/gs, (text, char: string) => (char === quote || char === "\\" ? char : text))
+    )
   }
   const text = unescape(body)
   return text === null ? wrong(source.text, start, "this quoted text has a wrong escape") : Result.succeed(text)
@@ -91,7 +102,9 @@ const field = (source: Source): Parsed<string> => {
   skipSpace(source)
   if (quotes.test(source.text[source.at] ?? "")) return quoted(source, false)
   const name = take(source, fieldRun)
-  return name === "" ? wrong(source.text, source.at, "expected a field, in double quotes if need be") : Result.succeed(name)
+  return name === ""
+    ? wrong(source.text, source.at, "expected a field, in double quotes if need be")
+    : Result.succeed(name)
 }
 
 /** A value, or the key of a label: quoted, or a run of characters. */

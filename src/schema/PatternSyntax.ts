@@ -52,15 +52,18 @@ const charTest = (source: string, flags: Flags): Node => {
 
 /** What JavaScript writes otherwise: `\pL`, `\p{^L}`, `\p{Greek}`, `\x{1F600}`, and an escape where none is needed. */
 const translated = (source: string): string =>
-  source.replace(/\\(?:([pP])(?:(\w)|\{(\^?)(\w+)\})|x(\{\w+\})|([^\w\s]))/gu, (text, property, short, not, name, code, other) => {
-    if (property !== undefined) {
-      const letter = not === "^" ? (property === "p" ? "P" : "p") : property
-      const value = short ?? name
-      return `\\${letter}{${/^(?:[A-Z][a-z]?|Any)$/.test(value) ? value : `Script=${value}`}}`
+  source.replace(
+    /\\(?:([pP])(?:(\w)|\{(\^?)(\w+)\})|x(\{\w+\})|([^\w\s]))/gu,
+    (text, property, short, not, name, code, other) => {
+      if (property !== undefined) {
+        const letter = not === "^" ? (property === "p" ? "P" : "p") : property
+        const value = short ?? name
+        return `\\${letter}{${/^(?:[A-Z][a-z]?|Any)$/.test(value) ? value : `Script=${value}`}}`
+      }
+      if (code !== undefined) return `\\u${code}`
+      return /[\^$\\.*+?()[\]{}|/-]/.test(other) ? text : other
     }
-    if (code !== undefined) return `\\u${code}`
-    return /[\^$\\.*+?()[\]{}|/-]/.test(other) ? text : other
-  })
+  )
 
 const literal = (char: string, flags: Flags): Node =>
   flags.i
@@ -94,7 +97,12 @@ export const parse = (source: string): Node => {
     if (counted === null) return node
     const [, mark, low, comma, high] = counted
     const min = mark === "+" ? 1 : Number(low ?? 0)
-    const max = mark === "?" ? 1 : mark !== undefined || (comma !== undefined && high === undefined) ? Infinity : Number(high ?? low)
+    const max =
+      mark === "?"
+        ? 1
+        : mark !== undefined || (comma !== undefined && high === undefined)
+          ? Infinity
+          : Number(high ?? low)
     return max < min || take(/[*+?]/y) !== null ? refuse() : { _tag: "Repeat", node, min, max }
   }
   const group = (): Node => {

@@ -149,7 +149,11 @@ const cpuPeriod = 100_000
 export const Cpus = codec(
   Schema.Finite.check(Schema.isBetween({ minimum: 0.01, maximum: 1_000_000 })),
   "a number of processors such as 2 or 1.5, at least 0.01",
-  (text) => Option.filter(/^\d*\.?\d+$/.test(text) ? Option.some(Number(text)) : Option.none(), (n) => n >= 0.01 && n <= 1_000_000),
+  (text) =>
+    Option.filter(
+      /^\d*\.?\d+$/.test(text) ? Option.some(Number(text)) : Option.none(),
+      (n) => n >= 0.01 && n <= 1_000_000
+    ),
   (cpus) => Option.some(`${cpus}`)
 )
 

@@ -47,7 +47,9 @@ const checkPath = (name: string, path: string): Result.Result<string, Problem> =
 /** The same mount with a clean destination, or what is wrong with it. */
 export const check = (mount: OciMount): Result.Result<OciMount, Problem> =>
   Result.gen(function* () {
-    const destination = (yield* checkPath("destination", mount.destination)).replace(/\/+/g, "/").replace(/(.)\/$/, "$1")
+    const destination = (yield* checkPath("destination", mount.destination))
+      .replace(/\/+/g, "/")
+      .replace(/(.)\/$/, "$1")
     if (destination === "/") return yield* fail(field, `destination must not be "/"`)
     const isBind = mount.type === "bind" || (mount.options ?? []).some((option) => /^r?bind$/.test(option))
     if (isBind) yield* checkPath("source", mount.source ?? "")

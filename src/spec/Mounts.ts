@@ -26,12 +26,24 @@ export const defaults = ({ gidMappings, ownNetwork, privileged }: MountContext):
   const access = privileged ? "rw" : "ro"
   return [
     { destination: "/proc", type: "proc", source: "proc", options: guarded },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"]
+    },
     {
       destination: "/dev/pts",
       type: "devpts",
       source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...(hasTtyGroup ? [`gid=${ttyGroup}`] : [])]
+      options: [
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+        ...(hasTtyGroup ? [`gid=${ttyGroup}`] : [])
+      ]
     },
     { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...guarded, "mode=1777", "size=65536k"] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
@@ -44,7 +56,7 @@ export const defaults = ({ gidMappings, ownNetwork, privileged }: MountContext):
 
 const depth = (mount: OciMount) => mount.destination.split("/").length
 
-/** The default mounts, each replaced by the user's at the same place, then the others of the user, parents first. */
+/** The default mounts, each replaced by the user's at the same place, and the others of the user; parents first. */
 export const make = (
   asked: ReadonlyArray<OciMount>,
   context: MountContext
@@ -55,11 +67,11 @@ export const make = (
     const twice = places.find((place, index) => places.indexOf(place) !== index)
     if (twice !== undefined) return yield* fail("mount", `two mounts at "${twice}"`)
     const base = defaults(context)
-    const rest = mounts.filter((mount) => base.every(({ destination }) => destination !== mount.destination))
-    return [
+    const chosen = [
       ...base.map((mount) => mounts.find(({ destination }) => destination === mount.destination) ?? mount),
-      ...rest.toSorted((a, b) => depth(a) - depth(b))
+      ...mounts.filter((mount) => base.every(({ destination }) => destination !== mount.destination))
     ]
+    return chosen.toSorted((a, b) => depth(a) - depth(b))
   })
 
 /** The propagation that the root needs for what the mounts ask, `undefined` where the runtime's own will do. */

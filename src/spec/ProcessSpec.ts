@@ -85,7 +85,10 @@ export const makeProcess = (
       ...(terminal && options.consoleSize !== undefined ? { consoleSize: options.consoleSize } : {}),
       user: { ...(parentUser.umask === undefined ? {} : { umask: parentUser.umask }), ...user },
       args: options.args,
-      env: yield* Environment.merge(terminal ? ["TERM=xterm", ...(parent.env ?? [])] : (parent.env ?? []), options.env ?? []),
+      env: yield* Environment.merge(
+        terminal ? ["TERM=xterm", ...(parent.env ?? [])] : (parent.env ?? []),
+        options.env ?? []
+      ),
       cwd: options.cwd ?? parent.cwd,
       ...(sets === undefined ? {} : { capabilities: sets }),
       ...(options.noNewPrivileges === undefined ? {} : { noNewPrivileges: options.noNewPrivileges }),

@@ -9,9 +9,13 @@ import { always, onArchitecture, withCapability } from "./SeccompTable.ts"
 /** Machines the table was made for, named as `process.arch` names them. */
 export type Architecture = "x64" | "arm64"
 
-/** The native architecture first, then those whose programs the kernel also runs. */
+/**
+ * The native architecture first, then the 32-bit one whose programs the kernel also runs. Each costs several
+ * milliseconds at every start, because libseccomp compiles the table once more; x32, which next to no kernel runs, is
+ * left out for that reason. Programs of an architecture that is not listed are killed at their first call.
+ */
 const architectures: { readonly [name in Architecture]: ReadonlyArray<string> } = {
-  x64: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+  x64: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
   arm64: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
 }
 
@@ -49,18 +53,17 @@ const personalityRules = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff].map((value) =>
   allow(["personality"], { value, op: "SCMP_CMP_EQ" })
 )
 
-/** The filter of a container with these capabilities in its bounding set. */
-export const profile = (bounding: ReadonlyArray<string>, architecture: Architecture): Schema.JsonObject => {
+/** The filter of a container with these capabilities in its bounding set; `native` refuses 32-bit programs. */
+export const profile = (
+  bounding: ReadonlyArray<string>,
+  architecture: Architecture,
+  programs: "all" | "native" = "all"
+): Schema.JsonObject => {
   const granted = bounding.flatMap((capability) => withCapability[capability] ?? [])
   const names = new Set([...always, ...(onArchitecture[architecture] ?? []), ...granted])
   return {
     defaultAction: "SCMP_ACT_ERRNO",
-    architectures: architectures[architecture],
-    syscalls: [
-      allow([...names].sort()),
-      ...socketRules,
-      ...personalityRules,
-      ...(names.has("clone") ? [] : cloneRules)
-    ]
+    architectures: architectures[architecture].slice(0, programs === "native" ? 1 : undefined),
+    syscalls: [allow([...names].sort()), ...socketRules, ...personalityRules, ...(names.has("clone") ? [] : cloneRules)]
   }
 }

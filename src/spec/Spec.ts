@@ -5,11 +5,12 @@
  */
 import { Result } from "effect"
 import type { OciDevice, OciLinux, OciNamespace, OciProcess, OciSpec } from "../schema/OciSpec.ts"
-import type { DeviceRule, Resources } from "../schema/Resources.ts"
+import type { Resources } from "../schema/Resources.ts"
 import * as Capabilities from "./Capabilities.ts"
 import * as DeviceOption from "./DeviceOption.ts"
 import * as Environment from "./Environment.ts"
 import type { HostFacts } from "./HostFacts.ts"
+import { deviceRules, everyDevice, maskedPaths, readonlyPaths } from "./HostProtection.ts"
 import * as IdMapping from "./IdMapping.ts"
 import * as Mounts from "./Mounts.ts"
 import { fail, type Problem } from "./Problem.ts"
@@ -17,49 +18,12 @@ import { capabilitySets, checkCommand } from "./ProcessSpec.ts"
 import * as ResourceOptions from "./ResourceOptions.ts"
 import * as Seccomp from "./Seccomp.ts"
 import * as SecurityOption from "./SecurityOption.ts"
-import type { SpecOptions } from "./SpecOptions.ts"
+import type { SeccompChoice, SpecOptions } from "./SpecOptions.ts"
 import * as Ulimit from "./Ulimit.ts"
 import { resolve as resolveUser } from "./UserSpec.ts"
 
 /** The oldest version that has all we write: runtimes of every later one accept it. */
 const ociVersion = "1.0.2"
-
-/** Kernel files that tell of the host or of other containers. */
-const maskedPaths = [
-  "/proc/acpi",
-  "/proc/asound",
-  "/proc/interrupts",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
-  "/proc/timer_list",
-  "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
-  "/sys/firmware"
-]
-
-/** Kernel files through which root would change the host. */
-const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-
-const device = (type: string, access: string, major?: number, minor?: number): DeviceRule => ({
-  allow: true,
-  type,
-  ...(major === undefined ? {} : { major }),
-  ...(minor === undefined ? {} : { minor }),
-  access
-})
-
-/** Nodes of any device may be made, but only these be used: null, zero, full, random, urandom, tty, console, ptmx, pts. */
-const deviceRules: ReadonlyArray<DeviceRule> = [
-  { allow: false, access: "rwm" },
-  device("c", "m"),
-  device("b", "m"),
-  ...[3, 5, 7, 8, 9].map((minor) => device("c", "rwm", 1, minor)),
-  ...[0, 1, 2].map((minor) => device("c", "rwm", 5, minor)),
-  device("c", "rwm", 136)
-]
 
 /** The specification, or the first thing that is wrong with the options. */
 export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<OciSpec, Problem> =>
@@ -84,7 +48,7 @@ export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<
     })
     const propagation = Mounts.rootPropagation(mounts)
     const { nodes, resources } = yield* limits(options, privileged, host)
-    const filter = options.seccomp ?? (privileged ? "unconfined" : "default")
+    const seccomp = filter(options.seccomp ?? (privileged ? "unconfined" : "default"), bounding, host)
     const linux: OciLinux = {
       namespaces: namespaces(options.network ?? "none", userNamespace !== undefined),
       ...userNamespace,
@@ -92,9 +56,7 @@ export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<
       ...(options.cgroupsPath === undefined ? {} : { cgroupsPath: yield* cgroupsPath(options.cgroupsPath) }),
       resources,
       ...(privileged ? {} : { maskedPaths, readonlyPaths }),
-      ...(filter === "unconfined"
-        ? {}
-        : { seccomp: filter === "default" ? Seccomp.profile(bounding, host.architecture ?? "x64") : filter }),
+      ...(seccomp === undefined ? {} : { seccomp }),
       ...(labels.mount === undefined ? {} : { mountLabel: labels.mount }),
       ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
       ...(options.sysctls === undefined ? {} : { sysctl: yield* sysctls(options.sysctls, options.network === "host") })
@@ -109,6 +71,12 @@ export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<
       linux
     }
   })
+
+const filter = (choice: SeccompChoice, bounding: ReadonlyArray<string>, host: HostFacts) => {
+  if (choice === "unconfined") return undefined
+  if (typeof choice !== "string") return choice
+  return Seccomp.profile(bounding, host.architecture ?? "x64", choice === "native" ? "native" : "all")
+}
 
 const firstProcess = (
   options: SpecOptions,
@@ -141,7 +109,11 @@ const firstProcess = (
 const namespaces = (network: string, userNamespace: boolean): ReadonlyArray<OciNamespace> => [
   ...["pid", "ipc", "uts", "mount", "cgroup"].map((type) => ({ type })),
   ...(userNamespace ? [{ type: "user" }] : []),
-  ...(network === "host" ? [] : network === "none" ? [{ type: "network" }] : [{ type: "network", path: network.slice(3) }])
+  ...(network === "host"
+    ? []
+    : network === "none"
+      ? [{ type: "network" }]
+      : [{ type: "network", path: network.slice(3) }])
 ]
 
 const mappings = (options: SpecOptions) =>
@@ -164,7 +136,7 @@ const limits = (options: SpecOptions, privileged: boolean, host: HostFacts) =>
       return yield* fail("resources.unified", "this host has cgroup v1")
     }
     const devices = yield* Result.all((options.devices ?? []).map((asked) => DeviceOption.resolve(asked, host.device)))
-    const base: ReadonlyArray<DeviceRule> = privileged ? [{ allow: true, access: "rwm" }] : deviceRules
+    const base = privileged ? everyDevice : deviceRules
     const nodes: ReadonlyArray<OciDevice> = devices.map(({ node }) => node)
     const rules = [...base, ...devices.map(({ rule }) => rule), ...(given.devices ?? [])]
     const resources: Resources = { ...given, devices: rules }
@@ -178,7 +150,9 @@ const cgroupsPath = (path: string): Result.Result<string, Problem> =>
 
 const sysctls = (asked: { readonly [name: string]: string }, hostNetwork: boolean) => {
   const ipc = /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|fs\.mqueue\..+)$/
-  const wrong = Object.keys(asked).find((name) => !/^net\./.test(name) && !ipc.test(name) && name !== "kernel.domainname")
+  const wrong = Object.keys(asked).find(
+    (name) => !name.startsWith("net.") && !ipc.test(name) && name !== "kernel.domainname"
+  )
   if (wrong !== undefined) return fail("sysctls", `"${wrong}" would change the host, not the container`)
   const net = hostNetwork ? Object.keys(asked).find((name) => name.startsWith("net.")) : undefined
   return net === undefined ? Result.succeed(asked) : fail("sysctls", `"${net}" needs a network of its own`)

@@ -48,7 +48,9 @@ export const fromFiles = (passwd: string, group: string): UserLookup => {
     user: (nameOrUid) => {
       const row = users.find(([name]) => name === nameOrUid) ?? users.find(([, , uid]) => uid === nameOrUid)
       if (row === undefined) return undefined
-      const member = groups.filter((entry) => (entry[3] ?? "").split(",").includes(row[0])).map((entry) => Number(entry[2]))
+      const member = groups
+        .filter((entry) => (entry[3] ?? "").split(",").includes(row[0]))
+        .map((entry) => Number(entry[2]))
       const gid = Number(row[3])
       return { uid: Number(row[2]), gid, additionalGids: [...new Set(member)].filter((id) => id !== gid) }
     },

@@ -19,7 +19,8 @@ import * as Spec from "../../src/spec/Spec.ts"
 import type { SpecOptions } from "../../src/spec/SpecOptions.ts"
 
 const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((file) => fs.existsSync(file))
-const applets = "cat echo env grep head hostname id ls mkdir mknod mount pwd readlink rmdir sh sleep touch unshare wc".split(" ")
+const applets =
+  "cat echo env grep head hostname id ls mkdir mknod mount pwd readlink rmdir sh sleep touch unshare wc".split(" ")
 const cgroups = "/sys/fs/cgroup"
 const isV2 = fs.existsSync(`${cgroups}/cgroup.controllers`)
 const bounding = /CapBnd:\s*([0-9a-f]+)/.exec(fs.readFileSync("/proc/self/status", "utf8"))?.[1] ?? ""
@@ -42,7 +43,9 @@ interface Outcome {
 const command = (file: string, args: ReadonlyArray<string>) =>
   Effect.callback<Outcome>((resume) => {
     const child = execFile(file, [...args], { encoding: "utf8", timeout: 30_000 }, (error, stdout, stderr) =>
-      resume(Effect.succeed({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr }))
+      resume(
+        Effect.succeed({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr })
+      )
     )
     child.stdin?.end()
   })
@@ -53,7 +56,8 @@ const bundle = (runtime: string) =>
     Effect.sync(() => {
       const dir = fs.mkdtempSync(path.join(tmpdir(), "berth-spec-"))
       fs.chmodSync(dir, 0o755)
-      for (const name of ["bin", "proc", "dev", "sys", "tmp", "mnt"]) fs.mkdirSync(`${dir}/rootfs/${name}`, { recursive: true })
+      for (const name of ["bin", "proc", "dev", "sys", "tmp", "mnt"])
+        fs.mkdirSync(`${dir}/rootfs/${name}`, { recursive: true })
       fs.chmodSync(`${dir}/rootfs/tmp`, 0o1777)
       fs.copyFileSync(busybox ?? "", `${dir}/rootfs/bin/busybox`)
       for (const name of applets) fs.symlinkSync("busybox", `${dir}/rootfs/bin/${name}`)
@@ -65,7 +69,8 @@ const bundle = (runtime: string) =>
         Effect.andThen(
           Effect.sync(() => {
             const left = [cgroups, ...fs.readdirSync(cgroups).map((name) => `${cgroups}/${name}`)]
-            for (const file of left.map((name) => name + cgroupsPath).filter((name) => fs.existsSync(name))) fs.rmdirSync(file)
+            for (const file of left.map((name) => name + cgroupsPath).filter((name) => fs.existsSync(name)))
+              fs.rmdirSync(file)
             fs.rmSync(dir, { recursive: true, force: true })
           })
         )
@@ -93,7 +98,8 @@ const run = (runtime: string, script: string, options: Partial<SpecOptions> = {}
 const statusOf = (text: string) => Object.fromEntries(text.split("\n").map((line) => line.split(/:\s*/, 2)))
 const ownNamespace = (name: string) => fs.readlinkSync(`/proc/self/ns/${name}`)
 /** Prints `ok` if the command fails, as it must. */
-const refuses = (text: string) => `if ${text} 2>/dev/null; then echo "not refused: ${text.replaceAll('"', "'")}"; else echo ok; fi`
+const refuses = (text: string) =>
+  `if ${text} 2>/dev/null; then echo "not refused: ${text.replaceAll('"', "'")}"; else echo ok; fi`
 
 describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
   const test = it.live.skipIf(!usable(runtime))
@@ -107,12 +113,13 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       assert.sameMembers([...fromMask(status["CapEff"])], [...defaults])
       assert.sameMembers([...fromMask(status["CapPrm"])], [...defaults])
       assert.deepStrictEqual([...fromMask(status["CapInh"]), ...fromMask(status["CapAmb"])], [])
-    })
-  )
+    }))
 
   test("hides the host's kernel files and refuses to write the others", () =>
     Effect.gen(function* () {
-      const files = ["/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list"].filter((file) => fs.existsSync(file))
+      const files = ["/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list"].filter((file) =>
+        fs.existsSync(file)
+      )
       assert.isAtLeast(files.length, 2)
       const script = [
         ...files.map((file) => `test -c ${file} && cat ${file} | wc -c`),
@@ -125,8 +132,7 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       ]
       const lines = (yield* run(runtime, script.join("\n"))).trim().split("\n")
       assert.deepStrictEqual(lines, [...files.map(() => "0"), "0", "ok", "ok", "ok", "ok", "ok"])
-    })
-  )
+    }))
 
   test("lets standard devices be used and no other", () =>
     Effect.gen(function* () {
@@ -139,8 +145,7 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       const [zero, urandom, kmsg, ...nodes] = (yield* run(runtime, script.join("\n"))).trim().split("\n")
       assert.deepStrictEqual([zero, urandom, kmsg], ["4", "4", "ok"])
       assert.includeMembers(nodes, ["full", "null", "ptmx", "pts", "random", "shm", "mqueue", "tty", "urandom", "zero"])
-    })
-  )
+    }))
 
   test("has namespaces of its own, a name, and only the loopback", () =>
     Effect.gen(function* () {
@@ -150,8 +155,7 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       assert.deepStrictEqual(lines.slice(0, 3), ["inside", "inside", "lo"])
       assert.strictEqual(lines.length, 3 + names.length)
       for (const [index, name] of names.entries()) assert.notStrictEqual(lines[3 + index], ownNamespace(name), name)
-    })
-  )
+    }))
 
   test("the filter is what refuses new user namespaces", () =>
     Effect.gen(function* () {
@@ -159,8 +163,7 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       const status = statusOf(yield* run(runtime, "cat /proc/self/status", { seccomp: "unconfined" }))
       assert.strictEqual(status["Seccomp"], "0")
       assert.strictEqual(yield* run(runtime, "unshare -U echo made", { seccomp: "unconfined" }), "made\n")
-    })
-  )
+    }))
 
   test("applies limits in the control group", () =>
     Effect.gen(function* () {
@@ -168,10 +171,14 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
         ? ["memory.max", "memory.low", "pids.max", "cpu.max"]
         : ["memory/memory.limit_in_bytes", "memory/memory.soft_limit_in_bytes", "pids/pids.max", "cpu/cpu.cfs_quota_us"]
       const script = files.map((file) => `cat ${cgroups}/${file}`).join("; ")
-      const out = yield* run(runtime, script, { memory: 67_108_864, memoryReservation: 33_554_432, pidsLimit: 50, cpus: 0.5 })
+      const out = yield* run(runtime, script, {
+        memory: 67_108_864,
+        memoryReservation: 33_554_432,
+        pidsLimit: 50,
+        cpus: 0.5
+      })
       assert.strictEqual(out, `67108864\n33554432\n50\n${isV2 ? "50000 100000" : "50000"}\n`)
-    })
-  )
+    }))
 
   test("runs as another user without any capability in force", () =>
     Effect.gen(function* () {
@@ -180,8 +187,7 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       const status = statusOf(out)
       assert.deepStrictEqual([status["CapEff"], status["CapPrm"], status["CapAmb"]], Array(3).fill("0".repeat(16)))
       assert.sameMembers([...fromMask(status["CapBnd"])], [...defaults])
-    })
-  )
+    }))
 
   test("mounts, limits of the process, read-only root, directory and environment", () =>
     Effect.gen(function* () {
@@ -210,20 +216,29 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
           }
         )
         const lines = out.trim().split("\n")
-        assert.deepStrictEqual(lines.slice(0, 8), ["/bin", "hello", "from the host", "100", "unlimited", "written", "ok", "ok"])
+        assert.deepStrictEqual(lines.slice(0, 8), [
+          "/bin",
+          "hello",
+          "from the host",
+          "100",
+          "unlimited",
+          "written",
+          "ok",
+          "ok"
+        ])
         assert.match(lines[8], /^tmpfs \/mnt tmpfs rw,nosuid,nodev,noexec,.*size=1024k,mode=700/)
       } finally {
         fs.rmSync(source, { recursive: true, force: true })
       }
-    })
-  )
+    }))
 
   test("a device of the host appears where it was asked for, with the access that was given", () =>
     Effect.gen(function* () {
-      const out = yield* run(runtime, "head -c 3 /dev/nothing | wc -c", { devices: [{ source: "/dev/zero", destination: "/dev/nothing" }] })
+      const out = yield* run(runtime, "head -c 3 /dev/nothing | wc -c", {
+        devices: [{ source: "/dev/zero", destination: "/dev/nothing" }]
+      })
       assert.strictEqual(out.trim(), "3")
-    })
-  )
+    }))
 
   test("privileged: everything the runtime has, nothing masked, no filter", () =>
     Effect.gen(function* () {
@@ -241,12 +256,14 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       assert.strictEqual(status["NoNewPrivs"], "0")
       assert.deepStrictEqual([status["CapEff"], status["CapBnd"]], [bounding, bounding])
       assert.deepStrictEqual(out.trim().split("\n").slice(-5), ["mounted", "opened", "writable", "plain", "made"])
-    })
-  )
+    }))
 
   test("the host's network, also from a user namespace", () =>
     Effect.gen(function* () {
-      assert.strictEqual((yield* run(runtime, "readlink /proc/self/ns/net", { network: "host" })).trim(), ownNamespace("net"))
+      assert.strictEqual(
+        (yield* run(runtime, "readlink /proc/self/ns/net", { network: "host" })).trim(),
+        ownNamespace("net")
+      )
       const mapping = [{ containerID: 0, hostID: 100_000, size: 65_536 }]
       const out = yield* run(runtime, "readlink /proc/self/ns/net; cat /proc/self/uid_map; ls /sys/class/net | wc -l", {
         network: "host",
@@ -257,27 +274,38 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       assert.strictEqual(net, ownNamespace("net"))
       assert.deepStrictEqual(map.trim().split(/\s+/), ["0", "100000", "65536"])
       assert.isAtLeast(Number(links), 1)
-    })
-  )
+    }))
 
   test("a user namespace with its own network", () =>
     Effect.gen(function* () {
       const mapping = [{ containerID: 0, hostID: 100_000, size: 65_536 }]
-      const out = yield* run(runtime, "id -u; cat /proc/self/uid_map; ls /sys/class/net", { uidMappings: mapping, gidMappings: mapping })
+      const out = yield* run(runtime, "id -u; cat /proc/self/uid_map; ls /sys/class/net", {
+        uidMappings: mapping,
+        gidMappings: mapping
+      })
       assert.match(out, /^0\n\s+0\s+100000\s+65536\nlo\n$/)
-    })
-  )
+    }))
 
   test("an added process is no freer than the container unless it asks", () =>
     Effect.gen(function* () {
       const { cgroupsPath, dir, id } = yield* bundle(runtime)
-      const spec = write(dir, { args: ["sleep", "60"], cgroupsPath, user: "1000", capDrop: ["NET_RAW"], env: ["A=1"], cwd: "/tmp" })
+      const spec = write(dir, {
+        args: ["sleep", "60"],
+        cgroupsPath,
+        user: "1000",
+        capDrop: ["NET_RAW"],
+        env: ["A=1"],
+        cwd: "/tmp"
+      })
       const started = spawnSync(runtime, ["run", "--detach", "--bundle", dir, id], { stdio: "ignore", timeout: 30_000 })
       assert.strictEqual(started.status, 0)
       const exec = (options: Partial<Parameters<typeof makeProcess>[1]>) =>
         Effect.gen(function* () {
           const args = ["sh", "-c", "id -u; pwd; echo $A$B; cat /proc/self/status"]
-          fs.writeFileSync(`${dir}/process.json`, stringify(Result.getOrThrow(makeProcess(spec, { args, ...options }, host))))
+          fs.writeFileSync(
+            `${dir}/process.json`,
+            stringify(Result.getOrThrow(makeProcess(spec, { args, ...options }, host)))
+          )
           const outcome = yield* command(runtime, ["exec", "--process", `${dir}/process.json`, id])
           assert.strictEqual(outcome.code, 0, outcome.stderr)
           return { lines: outcome.stdout.split("\n"), status: statusOf(outcome.stdout) }
@@ -285,13 +313,15 @@ describe.each(["runc", "crun"])("default specification on %s", (runtime) => {
       const kept = defaults.filter((name) => name !== "CAP_NET_RAW")
       const same = yield* exec({ env: ["B=2"] })
       assert.deepStrictEqual(same.lines.slice(0, 3), ["1000", "/tmp", "12"])
-      assert.deepStrictEqual([same.status["CapEff"], same.status["NoNewPrivs"], same.status["Seccomp"]], ["0".repeat(16), "1", "2"])
+      assert.deepStrictEqual(
+        [same.status["CapEff"], same.status["NoNewPrivs"], same.status["Seccomp"]],
+        ["0".repeat(16), "1", "2"]
+      )
       const root = yield* exec({ user: "0", cwd: "/" })
       assert.deepStrictEqual(root.lines.slice(0, 3), ["0", "/", "1"])
       assert.sameMembers([...fromMask(root.status["CapEff"])], kept)
       assert.sameMembers([...fromMask(root.status["CapBnd"])], kept)
       const privileged = yield* exec({ user: "0", privileged: true })
       assert.strictEqual(privileged.status["CapEff"], bounding)
-    })
-  )
+    }))
 })

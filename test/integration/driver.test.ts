@@ -1,7 +1,7 @@
 /** The suite of drivers on the real runtimes of this host. */
 import { describe } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Reaper from "../../src/layers/Reaper.ts"
@@ -10,11 +10,8 @@ import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
 import * as Runtimes from "../../src/layers/runtime/Runtimes.ts"
 import { ContainerId, Namespace } from "../../src/schema/Ids.ts"
 import * as OciJson from "../../src/schema/OciJson.ts"
-import { bundleSpec, busyboxRootfs, canRunContainers } from "../support/rootfs.ts"
+import { bundleSpec, busyboxRootfs, canRunContainers, installed } from "../support/rootfs.ts"
 import { Bundles, driverSuite } from "../suites/driver.ts"
-
-const isInstalled = (binary: string) =>
-  ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].some((folder) => existsSync(join(folder, binary)))
 
 const bundles = (runtime: string, home: string) =>
   Layer.effect(
@@ -55,7 +52,7 @@ const layerOf = (runtime: string) =>
   ).pipe(Layer.orDie)
 
 for (const runtime of ["runc", "crun"]) {
-  describe.skipIf(!canRunContainers || !isInstalled(runtime))(runtime, () => {
+  describe.skipIf(!canRunContainers || installed(runtime) === null)(runtime, () => {
     driverSuite(
       runtime,
       { runtime, capabilities: ["isolation", "exec", "pause", "terminal", "update", "stats"] },

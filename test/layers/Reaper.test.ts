@@ -3,6 +3,7 @@ import { Duration, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import type { Scope } from "effect"
 import { execFileSync, spawn } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { release } from "node:os"
 import * as Reaper from "../../src/layers/Reaper.ts"
 import { Libc } from "../../src/layers/posix/Libc.ts"
@@ -17,7 +18,10 @@ const layer = Reaper.layer.pipe(Layer.provideMerge(Layer.mergeAll(Libc.layer, Ow
 const [major = 0, minor = 0] = release().split(".").map(Number)
 const keepsStatus = major > 6 || (major === 6 && minor >= 15)
 
-/** A process whose parent ends at once, as a runtime does. It waits until it is ours before it runs the script, or its parent might wait for it. */
+/**
+ * A process whose parent ends at once, as a runtime does. It waits until it is ours before it runs the script, or its
+ * parent might wait for it.
+ */
 const orphan = (script: string) =>
   Effect.sync(() => {
     const adopted = `until read -r _ _ _ parent _ < /proc/$$/stat && [ "$parent" = ${process.pid} ]; do :; done`
@@ -109,7 +113,22 @@ withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
     })
   )
 
-  it.effect("does not signal a process that has ended and is not yet waited for", () =>
+  it.effect("does not signal a child that has ended and is not yet waited for", () =>
+    Effect.gen(function* () {
+      const { claim, signal } = yield* ProcessReaper
+      const child = yield* claim(yield* orphan("exec sleep 100"))
+      const { pid } = child.identity
+      yield* Effect.sync(() => {
+        process.kill(pid, 9)
+        // Holds the event loop, so that no SIGCHLD is heard.
+        while (!readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z")) execFileSync("sleep", ["0.01"])
+      })
+      assert.isFalse(yield* signal(child.identity, 0))
+      assert.strictEqual((yield* child.exit).exitStatus, 137)
+    })
+  )
+
+  it.effect("does not signal an unclaimed process that has ended and is not yet waited for", () =>
     Effect.gen(function* () {
       const { claim, signal } = yield* ProcessReaper
       const bootId = yield* Proc.bootId
@@ -153,24 +172,28 @@ withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
         (code) =>
           Effect.callback<number | null>((resume) => {
             spawn("/bin/sh", ["-c", `exit ${code}`]).on("exit", (code) => resume(Effect.succeed(code)))
-          }).pipe(Effect.tap(Effect.flatMap(orphan("exit 0"), (pid) => Effect.flatMap(claim(pid), ({ exit }) => exit)))),
+          }).pipe(
+            Effect.tap(Effect.flatMap(orphan("exit 0"), (pid) => Effect.flatMap(claim(pid), ({ exit }) => exit)))
+          ),
         { concurrency: "unbounded" }
       )
       assert.deepStrictEqual(codes, [3, 4, 5])
     })
   )
 
-  it.effect.runIf(keepsStatus)("learns from the kernel how the child of another ended, whose parent waited for it", () =>
-    Effect.gen(function* () {
-      const { claim, signal } = yield* ProcessReaper
-      const first = yield* claim(yield* foreign("sleep 0.1; exit 42", true))
-      const reaped = yield* first.exit
-      assert.deepStrictEqual([reaped.exitStatus, reaped.source], [42, "kernel"])
-      const second = yield* claim(yield* foreign("exec sleep 100", true))
-      assert.isTrue(yield* signal(second.identity, 15))
-      assert.deepStrictEqual((yield* second.exit).exitStatus, 143)
-      assert.isFalse(yield* signal(second.identity, 15))
-    })
+  it.effect.runIf(keepsStatus)(
+    "learns from the kernel how the child of another ended, whose parent waited for it",
+    () =>
+      Effect.gen(function* () {
+        const { claim, signal } = yield* ProcessReaper
+        const first = yield* claim(yield* foreign("sleep 0.1; exit 42", true))
+        const reaped = yield* first.exit
+        assert.deepStrictEqual([reaped.exitStatus, reaped.source], [42, "kernel"])
+        const second = yield* claim(yield* foreign("exec sleep 100", true))
+        assert.isTrue(yield* signal(second.identity, 15))
+        assert.deepStrictEqual((yield* second.exit).exitStatus, 143)
+        assert.isFalse(yield* signal(second.identity, 15))
+      })
   )
 
   it.effect("learns from the kernel how the child of another ended, when nobody waits for it", () =>

@@ -111,7 +111,7 @@ describe("patterns", () => {
       ["|^[[:alpha:]_]+$|", "a_Z", "a1"],
       ["|^\\pL+$|", "éλ", "1"],
       ["|\\p{Greek}|", "λ", "l"],
-      ["|^(?P<n>a|bc){2,3}$|", "abca", "bc"],
+      ["/^(?P<n>a|bc){2,3}$/", "abca", "bc"],
       ["|^\\d+\\.\\d*$|", "12.", "12x"],
       ["|\\Aa.*z\\z|", "abcz", "a\nz"],
       ["|(?s)\\Aa.*z\\z|", "a\nz", "b"],
@@ -203,7 +203,16 @@ describe("fields", () => {
     time: at,
     namespace,
     topic: "/tasks/exit",
-    event: { containerId: id, execId: null, id, pid: 12, exitStatus: 137, exitedAt: at, oomKilled: true, source: "reaped" }
+    event: {
+      containerId: id,
+      execId: null,
+      id,
+      pid: 12,
+      exitStatus: 137,
+      exitedAt: at,
+      oomKilled: true,
+      source: "reaped"
+    }
   }
   const created: Event = {
     seq: Seq.make(1),
@@ -221,16 +230,47 @@ describe("fields", () => {
     const fields = containerFields(container)
     check(
       fields,
-      ["id=web", "namespace=prod", "label=env=prod", "labels.a.b==c", 'labels."a.b"==c', "runtime=crun", "runtime.name==crun"],
-      ["id=db", "labels.foo_bar", "labels.constructor", "constructor", "snapshotter", "status", "labels", "id.x", "spec"]
+      [
+        "id=web",
+        "namespace=prod",
+        "label=env=prod",
+        "labels.a.b==c",
+        'labels."a.b"==c',
+        "runtime=crun",
+        "runtime.name==crun"
+      ],
+      [
+        "id=db",
+        "labels.foo_bar",
+        "labels.constructor",
+        "constructor",
+        "snapshotter",
+        "status",
+        "labels",
+        "id.x",
+        "spec"
+      ]
     )
-    check(fields, ["snapshotKey==web-rw", "snapshot_key==web-rw", "created_at==2026-01-02T03:04:05.006Z"], ["extensions"])
+    check(
+      fields,
+      ["snapshotKey==web-rw", "snapshot_key==web-rw", "created_at==2026-01-02T03:04:05.006Z"],
+      ["extensions"]
+    )
     check(containerFields(container, task), ["status=stopped"], ["status=running"])
   })
   it("of a task", () => {
     check(
       taskFields(task, container),
-      ["id=web", "container_id=web", "status=stopped", "label=env", "runtime=crun", "exit_status=137", "oomKilled=true", "pid"],
+      [
+        "id=web",
+        "container_id=web",
+        "status=stopped",
+        "label=env",
+        "runtime=crun",
+        "exit_status=137",
+        "oomKilled=true",
+        "pid"
+      ],
       ["status=running", "stdin", "terminal=true", "label=env=test"]
     )
     check(taskFields(task, null), ["id=web", "labels.env!=prod"], ["label=env"])
@@ -238,7 +278,14 @@ describe("fields", () => {
   it("of an event", () => {
     check(
       eventFields(exit),
-      ["topic=/tasks/exit", "topic~=^/tasks/", "id=web", "event.container_id==web", "event.containerId==web", "event.exit_status==137"],
+      [
+        "topic=/tasks/exit",
+        "topic~=^/tasks/",
+        "id=web",
+        "event.container_id==web",
+        "event.containerId==web",
+        "event.exit_status==137"
+      ],
       ["topic=/tasks/start", "event.exec_id", "namespace=default", "event", "event.exited_at.epochMilliseconds"]
     )
     check(eventFields(created), ["id=web", "event.labels.env==prod", "event.runtime.name==crun"], ["event.labels.nope"])

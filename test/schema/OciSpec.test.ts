@@ -15,7 +15,7 @@ const full = {
     env: ["PATH=/bin"],
     cwd: "/",
     capabilities: { bounding: ["CAP_KILL"], effective: [], inheritable: [], permitted: [], ambient: [] },
-    rlimits: [{ type: "RLIMIT_NOFILE", soft: 1024, hard: 18_446_744_073_709_551_615 }],
+    rlimits: [{ type: "RLIMIT_NOFILE", soft: 1024, hard: 2 ** 64 }],
     noNewPrivileges: true,
     apparmorProfile: "p",
     selinuxLabel: "l",
@@ -24,7 +24,16 @@ const full = {
   root: { path: "rootfs", readonly: true },
   hostname: "h",
   domainname: "d",
-  mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid"], uidMappings: [mapping], gidMappings: [mapping] }],
+  mounts: [
+    {
+      destination: "/proc",
+      type: "proc",
+      source: "proc",
+      options: ["nosuid"],
+      uidMappings: [mapping],
+      gidMappings: [mapping]
+    }
+  ],
   annotations: { a: "b" },
   hooks: { prestart: [{ path: "/bin/true" }] },
   linux: {
@@ -52,7 +61,9 @@ const opaque = new Set(["annotations", "sysctl", "hooks", "seccomp"])
 const sprinkle = (value: Node, extra: { readonly [key: string]: Node }): Node => {
   if (isList(value)) return value.map((item) => sprinkle(item, extra))
   if (value === null || typeof value !== "object") return value
-  const known = Object.entries(value).map(([key, item]) => [key, opaque.has(key) ? item : sprinkle(item, extra)] as const)
+  const known = Object.entries(value).map(
+    ([key, item]) => [key, opaque.has(key) ? item : sprinkle(item, extra)] as const
+  )
   return Object.fromEntries([...Object.entries(extra), ...known])
 }
 const isList = (value: Node): value is ReadonlyArray<Node> => Array.isArray(value)
@@ -81,11 +92,14 @@ describe("OciSpec", () => {
     { arbitrary: { runs: 50 } }
   )
 
-  it.effect.prop("any specification of the schema survives the wire", [OciSpec], ([spec]) =>
-    Effect.gen(function* () {
-      const wire = JSON.parse(JSON.stringify(yield* Schema.encodeEffect(OciSpec)(spec)))
-      assert.deepStrictEqual(yield* Schema.decodeUnknownEffect(OciSpec)(wire), JSON.parse(JSON.stringify(spec)))
-    }),
+  it.effect.prop(
+    "any specification of the schema survives the wire",
+    [OciSpec],
+    ([spec]) =>
+      Effect.gen(function* () {
+        const wire = JSON.parse(JSON.stringify(yield* Schema.encodeEffect(OciSpec)(spec)))
+        assert.deepStrictEqual(yield* Schema.decodeUnknownEffect(OciSpec)(wire), JSON.parse(JSON.stringify(spec)))
+      }),
     { arbitrary: { runs: 30 } }
   )
 

@@ -5,7 +5,16 @@ import { Resources } from "../../src/schema/Resources.ts"
 
 const full = {
   devices: [{ allow: false, access: "rwm", future: 1 }],
-  memory: { limit: 67_108_864, reservation: 1, swap: -1, kernel: 1, kernelTCP: 1, swappiness: 60, disableOOMKiller: false, future: [1] },
+  memory: {
+    limit: 67_108_864,
+    reservation: 1,
+    swap: -1,
+    kernel: 1,
+    kernelTCP: 1,
+    swappiness: 60,
+    disableOOMKiller: false,
+    future: [1]
+  },
   cpu: { shares: 512, quota: 150_000, burst: 0, period: 100_000, cpus: "0-1", mems: "0", idle: 1, future: {} },
   pids: { limit: 100, future: null },
   blockIO: {
@@ -49,7 +58,11 @@ describe("Resources", () => {
   )
 
   it("is written with integers that 64-bit fields can hold", () => {
-    const text = stringify({ memory: { limit: JSON.parse("9223372036854775807") }, hugepageLimits: full.hugepageLimits, none: JSON.parse("18446744073709551615") })
+    const text = stringify({
+      memory: { limit: JSON.parse("9223372036854775807") },
+      hugepageLimits: full.hugepageLimits,
+      none: JSON.parse("18446744073709551615")
+    })
     assert.strictEqual(
       text,
       `{"memory":{"limit":9223372036854775807},"hugepageLimits":[{"pageSize":"2MB","limit":9223372036854771712}],"none":18446744073709551615}`

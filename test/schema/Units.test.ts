@@ -135,7 +135,14 @@ describe("Signal", () => {
 
   it.effect("every number has a name that reads back", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual([1, 15, 34, 37, 64, 32].map(signalName), ["SIGHUP", "SIGTERM", "SIGRTMIN", "SIGRTMIN+3", "SIGRTMAX", "32"])
+      assert.deepStrictEqual([1, 15, 34, 37, 64, 32].map(signalName), [
+        "SIGHUP",
+        "SIGTERM",
+        "SIGRTMIN",
+        "SIGRTMIN+3",
+        "SIGRTMAX",
+        "32"
+      ])
       for (let signal = 1; signal <= 64; signal++) {
         assert.strictEqual(yield* Schema.decodeEffect(Signal)(yield* Schema.encodeEffect(Signal)(signal)), signal)
       }
@@ -155,10 +162,13 @@ describe("Cpus", () => {
     })
   )
 
-  it.effect.prop("encodes to a text that decodes to the same number", [Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))], ([hundredths]) =>
-    Effect.gen(function* () {
-      const cpus = hundredths / 100
-      assert.strictEqual(yield* Schema.decodeEffect(Cpus)(yield* Schema.encodeEffect(Cpus)(cpus)), cpus)
-    })
+  it.effect.prop(
+    "encodes to a text that decodes to the same number",
+    [Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 }))],
+    ([hundredths]) =>
+      Effect.gen(function* () {
+        const cpus = hundredths / 100
+        assert.strictEqual(yield* Schema.decodeEffect(Cpus)(yield* Schema.encodeEffect(Cpus)(cpus)), cpus)
+      })
   )
 })

@@ -82,7 +82,12 @@ describe("the two stores", () => {
   const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
   it.effect.prop(
     "cannot be told apart",
-    [Schema.Array(Schema.Array(Step).check(Schema.isMaxLength(4))).check(Schema.isBetween({ minimum: 10, maximum: 60 }))],
+    [
+      Schema.Array(Schema.Array(Step).check(Schema.isMaxLength(4))).check(
+        Schema.isMinLength(10),
+        Schema.isMaxLength(60)
+      )
+    ],
     ([commits]) =>
       Effect.gen(function* () {
         const retention = { ...defaultRetention, maxEvents: 1_000 }

@@ -1,4 +1,6 @@
-/** What every driver must do, real or pretended. Commands are those of a small shell, which the mock understands too. */
+/**
+ * What every driver must do, real or pretended. Commands are those of a small shell, which the mock understands too.
+ */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Result } from "effect"
 import type { Scope } from "effect"
@@ -228,10 +230,10 @@ export const driverSuite = (
       it.effect("pause: nothing goes on until resume", () =>
         Effect.gen(function* () {
           const driver = yield* driverOf(under)
-          const { child, target } = yield* running(driver, sh("sleep 0.3; exit 4"))
+          const { child, target } = yield* running(driver, sh("sleep 0.8; exit 4"))
           yield* driver.pause(target)
           const ended = yield* Effect.forkChild(child.exit)
-          yield* Effect.sleep("700 millis")
+          yield* Effect.sleep("1200 millis")
           assert.isUndefined(ended.pollUnsafe())
           yield* driver.resume(target)
           assert.strictEqual((yield* Fiber.join(ended)).exitStatus, 4)

@@ -1,6 +1,10 @@
-/** A root filesystem for real containers, made of the host's static busybox, and the smallest specification that runs a command in it. */
+/**
+ * A root filesystem for real containers, made of the host's static busybox, and the smallest specification that runs a
+ * command in it.
+ */
 import { Effect } from "effect"
 import type { Scope } from "effect"
+import { afterAll } from "vitest"
 import { execFileSync } from "node:child_process"
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -12,28 +16,39 @@ const binaries = ["/bin/busybox", "/usr/bin/busybox"]
 /** Whether real containers can be made here: root, with a busybox to put in them. */
 export const canRunContainers = process.getuid?.() === 0 && binaries.some((path) => existsSync(path))
 
+/** Where a program is on this host, or null. */
+export const installed = (binary: string): string | null =>
+  ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+    .map((folder) => join(folder, binary))
+    .find((path) => existsSync(path)) ?? null
+
 const folders = ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"]
 
 /**
- * A folder with `/bin/sh` and the other applets, removed with the scope. `/etc/passwd` and `/etc/hosts` are there and not executable;
- * `/bin/garbage` is executable and no program.
+ * A folder with `/bin/sh` and the other applets, removed with the scope. `/etc/passwd` and `/etc/hosts` are there and
+ * not executable; `/bin/garbage` is executable and no program.
  */
 export const busyboxRootfs: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync(() => {
-    const rootfs = mkdtempSync(join(tmpdir(), "berth-rootfs-"))
-    for (const folder of folders) mkdirSync(join(rootfs, folder))
-    const busybox = binaries.find((path) => existsSync(path)) ?? "busybox"
-    copyFileSync(busybox, join(rootfs, "bin/busybox"))
-    const applets = execFileSync(busybox, ["--list"], { encoding: "utf8" }).split("\n")
-    for (const applet of applets) if (applet !== "" && applet !== "busybox") symlinkSync("busybox", join(rootfs, "bin", applet))
-    writeFileSync(join(rootfs, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
-    writeFileSync(join(rootfs, "etc/group"), "root:x:0:\nnobody:x:65534:\n")
-    writeFileSync(join(rootfs, "etc/hosts"), "127.0.0.1 localhost\n")
-    writeFileSync(join(rootfs, "bin/garbage"), "not a program\n", { mode: 0o755 })
-    return rootfs
-  }),
-  (rootfs) => Effect.sync(() => rmSync(rootfs, { recursive: true, force: true }))
+  Effect.sync(() => makeRootfs()),
+  (rootfs) => Effect.sync(() => removeRootfs(rootfs))
 )
+
+const makeRootfs = (): string => {
+  const rootfs = mkdtempSync(join(tmpdir(), "berth-rootfs-"))
+  for (const folder of folders) mkdirSync(join(rootfs, folder))
+  const busybox = binaries.find((path) => existsSync(path)) ?? "busybox"
+  copyFileSync(busybox, join(rootfs, "bin/busybox"))
+  const applets = execFileSync(busybox, ["--list"], { encoding: "utf8" }).split("\n")
+  for (const applet of applets)
+    if (applet !== "" && applet !== "busybox") symlinkSync("busybox", join(rootfs, "bin", applet))
+  writeFileSync(join(rootfs, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
+  writeFileSync(join(rootfs, "etc/group"), "root:x:0:\nnobody:x:65534:\n")
+  writeFileSync(join(rootfs, "etc/hosts"), "127.0.0.1 localhost\n")
+  writeFileSync(join(rootfs, "bin/garbage"), "not a program\n", { mode: 0o755 })
+  return rootfs
+}
+
+const removeRootfs = (rootfs: string): void => rmSync(rootfs, { recursive: true, force: true })
 
 /** `id` must be unique on the host while the container exists: it names the cgroup. */
 export const bundleSpec = (rootfs: string, args: ReadonlyArray<string>, id: string): OciSpec => ({
@@ -57,3 +72,10 @@ export const bundleSpec = (rootfs: string, args: ReadonlyArray<string>, id: stri
     namespaces: ["pid", "mount", "ipc", "uts", "network"].map((type) => ({ type }))
   }
 })
+
+/** One for all tests of the file that calls this, removed behind the last of them. */
+export const rootfsOfFile = (): string => {
+  const rootfs = makeRootfs()
+  afterAll(() => removeRootfs(rootfs))
+  return rootfs
+}

@@ -99,7 +99,7 @@ export const logs = Command.make(
     follow: Params.toggle("follow", "Go on with what is written from now on, until the process has ended").pipe(Params.alias("f")),
     timestamps: Params.toggle("timestamps", "Begin each line with its time").pipe(Params.alias("t")),
     tail: Flag.Int("tail").pipe(
-      Flag.filter((n) => n >= 0, (n) => `expected a number of lines, got ${n}`),
+      Flag.filter((n) => n >= 0, () => "expected a number of lines"),
       Flag.withDescription("Only that many of the newest lines"),
       Flag.optional
     ),

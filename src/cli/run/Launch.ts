@@ -8,7 +8,7 @@ import { Containers } from "../../services/Containers.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { defaultAddress, root } from "../Globals.ts"
 import type { CreateFlags } from "./Flags.ts"
-import { newContainer, stdio } from "./TaskInput.ts"
+import { record as newRecord, stdio } from "./TaskInput.ts"
 import { refuse } from "./Unsupported.ts"
 
 /** Everything that has to be known before the daemon is asked for anything. */
@@ -37,13 +37,9 @@ export const plan = Effect.fnUntraced(function* (
   words: ReadonlyArray<string>,
   autoRemove: boolean
 ) {
-  const spec = yield* specOf(command, flags, words)
-  const made: Plan = {
-    container: yield* newContainer(command, flags, spec),
-    stdio: yield* stdio(command, flags),
-    autoRemove,
-    pidFile: flags.pidFile
-  }
+  const rest = { stdio: yield* stdio(command, flags), autoRemove, pidFile: flags.pidFile }
+  const record = yield* newRecord(command, flags)
+  const made: Plan = { ...rest, container: { ...record, spec: yield* specOf(command, flags, words) } }
   return made
 })
 

@@ -1,5 +1,6 @@
 /** From options to an OCI specification: reads the texts and files that they name, and says which option is wrong. Loaded only by commands that need it. */
 import { Effect, FileSystem, Option, Path, Result, Schema } from "effect"
+import type { PlatformError } from "effect"
 import { InvalidArgument } from "../../schema/Errors.ts"
 import { OciSpec } from "../../schema/OciSpec.ts"
 import * as DeviceOption from "../../spec/DeviceOption.ts"
@@ -46,8 +47,15 @@ const unlessEmpty = <A extends ReadonlyArray<unknown> | object>(value: A): Optio
 
 const whenSet = (value: boolean): Option.Option<true> => (value ? Option.some(true) : Option.none())
 
-const unreadable = (field: string, file: string) => (error: { readonly message: string }) =>
-  new InvalidArgument({ field, problem: `cannot read "${file}": ${error.message.split("\n")[0] ?? ""}` })
+const reasons: { readonly [tag: string]: string } = {
+  NotFound: "it does not exist",
+  PermissionDenied: "permission denied"
+}
+
+const unreadable = (field: string, file: string) => (error: PlatformError.PlatformError | Schema.SchemaError) => {
+  const why = error._tag === "SchemaError" ? error.message : (reasons[error.reason._tag] ?? error.reason._tag)
+  return new InvalidArgument({ field, problem: `cannot read "${file}": ${why}` })
+}
 
 const fromFile = <A>(field: string, file: string, schema: Schema.Codec<A, Schema.Json>) =>
   Effect.gen(function* () {
@@ -73,7 +81,7 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
   const network = Option.isNone(flags.network)
     ? undefined
     : yield* Effect.mapError(Schema.decodeUnknownEffect(Network)(flags.network.value), (error) =>
-        misuse(command, "--network", error.issue.toString())
+        misuse(command, "--network", error.message)
       )
   const seccomp = Option.isNone(flags.seccomp)
     ? undefined

@@ -2,7 +2,6 @@
 import { Effect, Option, Path, Schema } from "effect"
 import { Labels } from "../../schema/Container.ts"
 import type { NewContainer } from "../../schema/Container.ts"
-import type { OciSpec } from "../../schema/OciSpec.ts"
 import type { Stdio } from "../../schema/Process.ts"
 import { DurationText, Signal } from "../../schema/Units.ts"
 import { keyValues } from "../KeyValues.ts"
@@ -26,8 +25,8 @@ export const parseLog = Effect.fnUntraced(function* (command: string, log: Optio
 export const stdio = (command: string, flags: Pick<CreateFlags, "interactive" | "log">) =>
   Effect.map(parseLog(command, flags.log), (log): Stdio => ({ stdin: flags.interactive, log }))
 
-/** The container to create. */
-export const newContainer = Effect.fnUntraced(function* (command: string, flags: CreateFlags, spec: OciSpec) {
+/** The container to create, but for its specification. */
+export const record = Effect.fnUntraced(function* (command: string, flags: CreateFlags) {
   const labels = {
     ...(yield* keyValues(command, "--label", flags.label, Labels)),
     ...Option.match(flags.stopSignal, {
@@ -40,11 +39,10 @@ export const newContainer = Effect.fnUntraced(function* (command: string, flags:
     })
   }
   const id = Option.isSome(flags.id) ? flags.id.value : yield* Params.randomId
-  const request: NewContainer = {
+  const made: Omit<NewContainer, "spec"> = {
     id,
     labels,
-    spec,
     ...Option.match(flags.runtime, { onNone: () => ({}), onSome: (name) => ({ runtime: { name } }) })
   }
-  return request
+  return made
 })

@@ -100,10 +100,12 @@ export const commands: ReadonlyMap<string, (call: Call) => number> = new Map(
 )
 
 /** The name that a command is known by: its own, without the folder where programs lie; empty for any other path. */
-export const nameOf = (command: string): string => /^(?:\/(?:usr\/(?:local\/)?)?s?bin\/)?([^/]+)$/.exec(command)?.[1] ?? ""
+export const nameOf = (command: string): string =>
+  /^(?:\/(?:usr\/(?:local\/)?)?s?bin\/)?([^/]+)$/.exec(command)?.[1] ?? ""
 /** The shell and the program that is all of them in one. */
 export const shells = new Set(["sh", "ash", "busybox"])
-const notExecutable = /^\/(?:etc|tmp|dev|proc|root|usr|s?bin|lib)?$|^\/etc\/(?:passwd|group|hosts|hostname|resolv\.conf)$/
+const notExecutable =
+  /^\/(?:etc|tmp|dev|proc|root|usr|s?bin|lib)?$|^\/etc\/(?:passwd|group|hosts|hostname|resolv\.conf)$/
 
 /** Whether the pretended root filesystem has that program. */
 export const lookUp = (command: string): "found" | "command-not-executable" | "command-not-found" =>

@@ -32,7 +32,11 @@ const expand = (shell: Shell, word: Word): string =>
       if (literal) return text
       if (/\$[^\w{?$]|`|\$\{\w*[^\w}]/.test(text)) shell.problems.push(text)
       return text.replace(/\$(?:(\w+)|\{(\w+)\}|([?$]))/g, (_, bare?: string, braced?: string, special?: string) =>
-        special === "?" ? `${shell.status}` : special === "$" ? shell.self : (shell.variables.get(bare ?? braced ?? "") ?? "")
+        special === "?"
+          ? `${shell.status}`
+          : special === "$"
+            ? shell.self
+            : (shell.variables.get(bare ?? braced ?? "") ?? "")
       )
     })
     .join("")
@@ -64,16 +68,28 @@ const runList = (shell: Shell, list: List): void => {
       if (inner.ended === null) inner.steps.splice(0, Infinity, Step.Repeat({ steps: [...inner.steps] }))
       shell.ended = inner.ended ?? 0
     } else if (background) {
-      inner.status = run(inner, node.words.map((word) => expand(shell, word)), node.redirects)
+      inner.status = run(
+        inner,
+        node.words.map((word) => expand(shell, word)),
+        node.redirects
+      )
     } else {
-      shell.status = run(shell, node.words.map((word) => expand(shell, word)), node.redirects)
+      shell.status = run(
+        shell,
+        node.words.map((word) => expand(shell, word)),
+        node.redirects
+      )
     }
     shell.steps.push(...(background ? [Step.Spawn({ steps: inner.steps })] : inner.steps))
   }
 }
 
 /** Runs one command in the shell and gives its status. */
-export const run = (shell: Shell, [command = ":", ...args]: ReadonlyArray<string>, redirects: ReadonlyArray<Redirect> = []): number => {
+export const run = (
+  shell: Shell,
+  [command = ":", ...args]: ReadonlyArray<string>,
+  redirects: ReadonlyArray<Redirect> = []
+): number => {
   const outputs = redirects.reduce<Outputs>(
     (before, { from, to }) => ({ ...before, [from]: to === null ? null : before[to] }),
     shell.outputs

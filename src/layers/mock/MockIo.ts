@@ -22,12 +22,14 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
   const memory = yield* MemoryOutput
   const readers = new WeakMap<Pipe, Fiber.Fiber<void>>()
 
-  const sink = ({ ref, stdio: { log } }: IoRequest, stream: OutputStream) => (bytes: Uint8Array) => {
-    if (log._tag === "json") return memory.append(ref, stream, bytes)
-    return Effect.sync(() => {
-      if (log._tag === "file") files.set(log.path, [...(files.get(log.path) ?? []), bytes])
-    })
-  }
+  const sink =
+    ({ ref, stdio: { log } }: IoRequest, stream: OutputStream) =>
+    (bytes: Uint8Array) => {
+      if (log._tag === "json") return memory.append(ref, stream, bytes)
+      return Effect.sync(() => {
+        if (log._tag === "file") files.set(log.path, [...(files.get(log.path) ?? []), bytes])
+      })
+    }
 
   /** Opens a FIFO; closing the scope closes it and takes it away. */
   const fifo = (path: string, direction: Pipe["direction"]) =>

@@ -39,8 +39,8 @@ const copy = Effect.fnUntraced(function* (proc: Proc, to: OutputStream | null) {
   }
 })
 
-const doSteps: (proc: Proc, steps: ReadonlyArray<Step>, machinery: Machinery) => Effect.Effect<void> = Effect.fnUntraced(
-  function* (proc, steps, machinery) {
+const doSteps: (proc: Proc, steps: ReadonlyArray<Step>, machinery: Machinery) => Effect.Effect<void> =
+  Effect.fnUntraced(function* (proc, steps, machinery) {
     for (const step of steps) {
       yield* proc.thawed.await
       switch (step._tag) {
@@ -75,8 +75,7 @@ const doSteps: (proc: Proc, steps: ReadonlyArray<Step>, machinery: Machinery) =>
           }
       }
     }
-  }
-)
+  })
 
 /** Waits for a signal whose handler ends it, and does meanwhile what other handlers say. */
 const fatalSignal = Effect.fnUntraced(function* (proc: Proc, machinery: Machinery) {
@@ -105,6 +104,8 @@ export const live = (proc: Proc, machinery: Machinery): Effect.Effect<number> =>
   const ending = Effect.flatMap(Effect.raceFirst(main, fatalSignal(proc, machinery)), (last) =>
     Effect.as(doSteps(proc, last.steps, machinery), last.exit ?? exit)
   )
-  const acting = Effect.andThen(proc.started.await, Effect.raceFirst(ending, outOfMemory))
+  // Even a life without length is not over before the call that began it has returned, unless the scheduler wants it so.
+  const begun = proc.kind === "child" ? Effect.void : Effect.andThen(proc.started.await, Effect.yieldNow)
+  const acting = Effect.andThen(begun, Effect.raceFirst(ending, outOfMemory))
   return Effect.raceFirst(acting, Deferred.await(proc.doomed))
 }

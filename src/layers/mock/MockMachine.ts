@@ -52,6 +52,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
   const note = (what: string) => Effect.map(Clock.currentTimeMillis, (now) => void lines.push(`${now} ${what}`))
 
   const newIdentity = Effect.map(Clock.currentTimeMillis, (now): Identity => {
+    if (table.size > lastPid - firstPid) throw new Error("the pretended machine has no pid left")
     do pid = pid >= lastPid ? firstPid : pid + 1
     while (table.has(pid))
     // No two processes share a start time here, so that even a pid used again at once is told apart.
@@ -65,13 +66,14 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
     container.procs.add(proc)
     yield* note(`${processKey(ref)} ${kind} ${proc.identity.pid}: ${birth.args.join(" ")}`)
     const life = Effect.flatMap(live(proc, machinery(container)), (status) => end(container, proc, status))
-    yield* Effect.forkIn(life, scope)
+    yield* Effect.forkIn(life, scope, { startImmediately: true })
     return proc
   }, Effect.uninterruptible)
 
   const machinery = (container: Container): Machinery => ({
     spawnChild: Effect.fnUntraced(function* (parent, steps) {
-      if (parent.ended || container.status === "stopped") return
+      if (parent.ended || Deferred.isDoneUnsafe(parent.doomed)) return
+      if (container.isolated && container.status === "stopped") return
       const { stderr, stdout } = parent.stdio
       const program: Program = { steps, exit: 0, ignores: parent.program.ignores, handles: new Map(), oomAfter: null }
       const stdio = { stdin: null, stdout: pipes.share(stdout), stderr: pipes.share(stderr) }
@@ -108,7 +110,11 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
   }, Effect.uninterruptible)
 
   /** A container with an init that waits to be started. */
-  const create = (of: { readonly namespace: Namespace; readonly containerId: ContainerId }, isolated: boolean, birth: Birth) =>
+  const create = (
+    of: { readonly namespace: Namespace; readonly containerId: ContainerId },
+    isolated: boolean,
+    birth: Birth
+  ) =>
     Effect.suspend(() => {
       const { containerId, namespace } = of
       const container: Container = {
@@ -146,7 +152,10 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
   /** Kills what is left of a container and forgets it. */
   const destroy = (container: Container) =>
     Effect.andThen(
-      Effect.suspend(() => kill([...container.procs])),
+      Effect.suspend(() => {
+        container.status = "stopped"
+        return kill([...container.procs])
+      }),
       Effect.suspend(() =>
         containers.get(containerKey(container)) === container && containers.delete(containerKey(container))
           ? note(`${containerKey(container)} is gone`)
@@ -174,6 +183,21 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
 
   const ranOut = ({ pid, startTime }: Identity): boolean => outOfMemory.has(`${pid}/${startTime}`)
 
-  return { bootId, containers, table, lines, note, spawn, create, start, setPaused, destroy, claim, signal, find, ranOut } as const
+  return {
+    bootId,
+    containers,
+    table,
+    lines,
+    note,
+    spawn,
+    create,
+    start,
+    setPaused,
+    destroy,
+    claim,
+    signal,
+    find,
+    ranOut
+  } as const
 })
 export type Machine = Effect.Success<ReturnType<typeof makeMachine>>

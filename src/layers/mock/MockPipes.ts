@@ -7,7 +7,7 @@ import { Effect, Queue } from "effect"
 import type { Descriptors } from "../../services/OciRuntime.ts"
 
 const pageSize = 4096
-const pages = 16
+const pages = 17
 
 export type Direction = "input" | "output"
 
@@ -22,11 +22,12 @@ export interface Pipe {
 /** What a process has open. */
 export type Stdio = Readonly<Record<"stdin" | "stdout" | "stderr", Pipe | null>>
 
-/** Writes it all; false where nobody reads any more. */
+/** Writes it all; false where nobody reads any more. A reader that waits gets it at once, before time can pass. */
 export const write = (pipe: Pipe, bytes: Uint8Array): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     for (let at = 0; at < bytes.length; at += pageSize) {
       if (!(yield* Queue.offer(pipe.queue, bytes.slice(at, at + pageSize)))) return false
+      yield* Queue.flush(pipe.queue)
     }
     return pipe.ends > 0
   })
@@ -47,7 +48,12 @@ export const makePipes = () => {
 
   /** Opens both ends of the FIFO at `path`, which is made where no process holds one already. The descriptor is the container's end. */
   const open = Effect.fnUntraced(function* (path: string, direction: Direction) {
-    const pipe: Pipe = fifos.get(path) ?? { path, direction, queue: yield* Queue.bounded<Uint8Array, Cause.Done>(pages), ends: 0 }
+    const pipe: Pipe = fifos.get(path) ?? {
+      path,
+      direction,
+      queue: yield* Queue.bounded<Uint8Array, Cause.Done>(pages),
+      ends: 0
+    }
     fifos.set(path, pipe)
     pipe.ends++
     const descriptor = next++

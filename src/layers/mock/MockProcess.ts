@@ -70,11 +70,15 @@ export const doom = (proc: Proc, status: number): void => {
   Deferred.doneUnsafe(proc.doomed, Exit.succeed(status))
 }
 
+const deaf: Pick<Program, "handles" | "ignores"> = { handles: new Map(), ignores: new Set() }
+
 /** What a signal does to a process that is not frozen. */
 const apply = (proc: Proc, signal: number): void => {
-  const { handles, ignores } = proc.program
-  if (proc.ended || ignores.has(signal)) return
-  if (handles.has(signal)) Queue.offerUnsafe(proc.signals, signal)
+  // What a program does with signals holds from its start on.
+  const { handles, ignores } = Latch.isOpen(proc.started) ? proc.program : deaf
+  if (signal === sigkill) doom(proc, 128 + signal)
+  else if (ignores.has(signal)) return
+  else if (handles.has(signal)) Queue.offerUnsafe(proc.signals, signal)
   else if (signal === sigcont || harmless.has(signal) || (proc.kind === "init" && proc.around.isolated)) return
   else if (stopping.has(signal)) stop(proc)
   else doom(proc, 128 + signal)
@@ -89,7 +93,7 @@ export const settle = (proc: Proc): void => {
   }
   proc.frozen.closeUnsafe()
   proc.thawed.openUnsafe()
-  for (const signal of proc.pending.splice(0)) signal === sigkill ? doom(proc, 128 + sigkill) : apply(proc, signal)
+  for (const signal of proc.pending.splice(0)) apply(proc, signal)
 }
 
 const stop = (proc: Proc): void => {

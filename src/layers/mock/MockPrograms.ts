@@ -23,7 +23,9 @@ export const interpret = (process: OciProcess, init: boolean): Result.Result<Pro
   const [command = ""] = words
   const state = lookUp(command)
   if (state !== "found") return Result.fail({ reason: state, detail: `exec: "${command}": ${state}` })
-  const variables = new Map((process.env ?? []).map((pair) => [pair.split("=", 1)[0] ?? "", pair.replace(/^[^=]*=?/, "")]))
+  const variables = new Map(
+    (process.env ?? []).map((pair) => [pair.split("=", 1)[0] ?? "", pair.replace(/^[^=]*=?/, "")])
+  )
   const shell: Shell = {
     outputs: { stdout: "stdout", stderr: "stderr" },
     variables: variables.set("PWD", process.cwd),

@@ -47,7 +47,12 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     capabilities.includes(capability) ? Effect.void : Effect.fail(new Unsupported({ driver: name, capability }))
 
   /** A call of the runtime, as the rules of the world will have it. It is one step, which is taken or not. */
-  const call = <A>(command: Command, ref: ProcessRef, args: ReadonlyArray<string>, work: Effect.Effect<A, DriverError>) => {
+  const call = <A>(
+    command: Command,
+    ref: ProcessRef,
+    args: ReadonlyArray<string>,
+    work: Effect.Effect<A, DriverError>
+  ) => {
     const guarded = guard(command, ref, args, Effect.uninterruptible(work))
     const orElse = () => Effect.fail(failed(command, "no answer in time", "deadline"))
     return deadline === null ? guarded : Effect.timeoutOrElse(guarded, { duration: deadline, orElse })
@@ -91,7 +96,11 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     const work = Effect.gen(function* () {
       if (spec?.process === undefined) return yield* failed("create", `no process in ${target.bundle}/config.json`)
       if (machine.containers.has(containerKey(target))) return yield* failed("create", "container already exists")
-      const init = yield* machine.create(target, isolated, yield* birth("create", initOf(target), spec.process, descriptors))
+      const init = yield* machine.create(
+        target,
+        isolated,
+        yield* birth("create", initOf(target), spec.process, descriptors)
+      )
       made = machine.containers.get(containerKey(target))
       return init.identity.pid
     })

@@ -88,8 +88,11 @@ const tokenize = (text: string): Result.Result<ReadonlyArray<Token>, string> => 
   return Result.succeed(tokens)
 }
 
-const plain = (token: Token | undefined): string | null =>
-  token?._tag === "Word" && token.word.length === 1 && token.word[0]?.literal === false ? token.word[0].text : null
+/** The text of a word that is written without quotes, as reserved words are. */
+const plain = (token: Token | undefined): string | null => {
+  const [only, ...others] = token?._tag === "Word" ? token.word : []
+  return only === undefined || only.literal || others.length > 0 ? null : only.text
+}
 
 /** The list of commands that a text stands for, or what in it is not understood. */
 export const parse = (text: string): Result.Result<List, string> => Result.flatMap(tokenize(text), parseTokens)
@@ -140,13 +143,14 @@ const parseTokens = (tokens: ReadonlyArray<Token>): Result.Result<List, string> 
       const { words } = simple()
       return { _tag: "For", name, words, body: block() }
     }
-    if (/^(?:while|until|for|if|case|then|do|done|[{}!]|\[\[?|function)$/.test(first ?? "")) refuse(`"${first}" is not known here`)
+    if (/^(?:while|until|for|if|case|then|do|done|[{}!]|\[\[?|function)$/.test(first ?? ""))
+      refuse(`"${first}" is not known here`)
     return simple()
   }
   const list = (end: string | null): List => {
     const items: Array<Item> = []
     let when: Item["when"] = "always"
-    for (skipBreaks(); at < tokens.length && plain(tokens[at]) !== end; skipBreaks()) {
+    for (skipBreaks(); at < tokens.length && (end === null || plain(tokens[at]) !== end); skipBreaks()) {
       if (tokens[at]?._tag === "Operator") refuse("a command is missing")
       const parsed = node()
       const background = isOperator("&")

@@ -62,7 +62,8 @@ export class MockWorld extends Context.Service<
     readonly inner: Inner
   }
 >()("berth/layers/mock/MockWorld") {
-  static readonly layer = (options: MachineOptions = {}): Layer.Layer<MockWorld> => Layer.effect(MockWorld, make(options))
+  static readonly layer = (options: MachineOptions = {}): Layer.Layer<MockWorld> =>
+    Layer.effect(MockWorld, make(options))
 }
 
 interface Inner {
@@ -112,7 +113,8 @@ const make = Effect.fnUntraced(function* (options: MachineOptions) {
       ),
     containers: Effect.sync(() => [...machine.containers.keys()]),
     descriptors: pipes.descriptors,
-    readFile: (path) => Effect.sync(() => (files.get(path) ?? []).map((bytes) => new TextDecoder().decode(bytes)).join("")),
+    readFile: (path) =>
+      Effect.sync(() => (files.get(path) ?? []).map((bytes) => new TextDecoder().decode(bytes)).join("")),
     trace: Effect.sync(() => [...machine.lines]),
     install: (bundle, spec) => Effect.sync(() => void bundles.set(bundle, spec)),
     inner: { machine, pipes, guard, bundles, files, programOf }

@@ -1,6 +1,6 @@
 /**
- * The few system calls that Node lacks, each as a typed effect. They are plain, short and synchronous: nothing in here may wait. What the calls are for
- * (who may be reaped, which pid may be signalled) is not decided here.
+ * The few system calls that Node lacks, each as a typed effect. They are plain, short and synchronous: nothing in here
+ * may wait. What the calls are for (who may be reaped, which pid may be signalled) is not decided here.
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { createRequire } from "node:module"
@@ -27,7 +27,8 @@ const PR_SET_CHILD_SUBREAPER = 36
 const WNOHANG = 1
 const SYS_pidfd_send_signal = 424
 const SYS_pidfd_open = 434
-// _IOWR(0xFF, 11, struct pidfd_info) in the first published size of the structure, which every later kernel still accepts.
+// _IOWR(0xFF, 11, struct pidfd_info) in the first published size of the structure, which every later kernel still
+// accepts.
 const pidfdInfoBytes = 64
 const PIDFD_GET_INFO = 0xc000_ff0b + pidfdInfoBytes * 0x1_0000
 const PIDFD_INFO_EXIT = 1 << 3
@@ -47,7 +48,8 @@ interface Bound {
 
 const bind = (koffi: Koffi): Bound => {
   const libc = koffi.load(null)
-  // Not node:util's table, which knows only the errors that libuv can meet (no ECHILD). Of two names the first counts: EAGAIN.
+  // Not node:util's table, which knows only the errors that libuv can meet (no ECHILD). Of two names the first counts:
+  // EAGAIN.
   const names = new Map(
     Object.entries(koffi.os.errno)
       .reverse()
@@ -69,7 +71,10 @@ export class Libc extends Context.Service<
   {
     /** Orphans among this process's descendants become its children, instead of init's. */
     readonly setChildSubreaper: Effect.Effect<void, PosixError>
-    /** The exit status of one child, reaping it; none while it runs. ECHILD where it is not our child or was reaped before. */
+    /**
+     * The exit status of one child, reaping it; none while it runs. ECHILD where it is not our child or was reaped
+     * before.
+     */
     readonly waitpid: (pid: number) => Effect.Effect<Option.Option<number>, PosixError>
     /** Makes a FIFO. The process's umask applies to `mode`. */
     readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
@@ -80,7 +85,10 @@ export class Libc extends Context.Service<
     readonly pidfdSendSignal: (pidfd: number, signal: number) => Effect.Effect<void, PosixError>
     /** Those of the descriptors that poll(2) calls readable now; a pidfd is once its process has ended. */
     readonly readable: (fds: ReadonlyArray<number>) => Effect.Effect<ReadonlyArray<number>, PosixError>
-    /** The exit status of a process, whoever reaped it; none until it has been reaped. EINVAL or ENOTTY on kernels before 6.15. */
+    /**
+     * The exit status of a process, whoever reaped it; none until it has been reaped. EINVAL or ENOTTY on kernels
+     * before 6.15.
+     */
     readonly pidfdExitStatus: (pidfd: number) => Effect.Effect<Option.Option<number>, PosixError>
   }
 >()("berth/layers/posix/Libc") {

@@ -1,6 +1,6 @@
 /**
- * What /proc says of processes, read afresh at each call; a file of /proc is answered from memory, so the reads are synchronous. Nothing is kept and
- * nothing is signalled here.
+ * What /proc says of processes, read afresh at each call; a file of /proc is answered from memory, so the reads are
+ * synchronous. Nothing is kept and nothing is signalled here.
  */
 import { Effect, Option } from "effect"
 import { readFileSync, readdirSync } from "node:fs"
@@ -26,7 +26,10 @@ const text = (path: string): string | undefined => {
   }
 }
 
-/** Reads a line of /proc/PID/stat. The name of the command may itself hold blanks and parentheses, so fields count from the last `)`. */
+/**
+ * Reads a line of /proc/PID/stat. The name of the command may itself hold blanks and parentheses, so fields count from
+ * the last `)`.
+ */
 export const parseStat = (line: string): Option.Option<Stat> => {
   const fields = line.slice(line.lastIndexOf(")") + 2).split(" ")
   const [state, parent, startTime] = [fields[0], fields[1], fields[19]]

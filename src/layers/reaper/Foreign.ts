@@ -1,7 +1,8 @@
 /**
- * Ends of processes that are not our children: taken over from a process that died, so the kernel tells nobody here. A pidfd opened while they live
- * becomes readable at their end, and the kernel (6.15) keeps the status behind it even after their parent has waited for them; a zombie shows it in /proc
- * to those who may trace it. Node cannot wait for a pidfd, so all of them are polled together, one system call each round.
+ * Ends of processes that are not our children: taken over from a process that died, so the kernel tells nobody here. A
+ * pidfd opened while they live becomes readable at their end, and the kernel (6.15) keeps the status behind it even
+ * after their parent has waited for them; a zombie shows it in /proc to those who may trace it. Node cannot wait for a
+ * pidfd, so all of them are polled together, one system call each round.
  */
 import { DateTime, Effect, Latch, Option } from "effect"
 import { closeSync } from "node:fs"
@@ -21,7 +22,10 @@ interface Watched {
 
 const unknown: Omit<Reaped, "exitedAt"> = { exitStatus: 255, source: "unknown" }
 
-/** Starts the watch, for the scope's life. The function given calls `end` when the process has ended, at once where it already has. */
+/**
+ * Starts the watch, for the scope's life. The function given calls `end` when the process has ended, at once where it
+ * already has.
+ */
 export const make = Effect.gen(function* () {
   const libc = yield* Libc
   const watched = new Set<Watched>()

@@ -1,6 +1,7 @@
 /**
- * Orphans that became our children because we are their subreaper and that nobody has claimed. Left alone they would stay zombies for ever. Reaps them, but
- * only after they have been zombies for a while: what is to be claimed must be found with its exit status.
+ * Orphans that became our children because we are their subreaper and that nobody has claimed. Left alone they would
+ * stay zombies for ever. Reaps them, but only after they have been zombies for a while: what is to be claimed must be
+ * found with its exit status.
  */
 import { Clock, Effect } from "effect"
 import { Libc } from "../posix/Libc.ts"

@@ -1,6 +1,7 @@
 /**
- * What a runtime leaves behind when it is killed in the middle of a call: copies of itself that wait for a parent which is gone, and cgroups that it did not
- * come to write down. `delete --force` knows of neither. Removes only what can belong to nobody else.
+ * What a runtime leaves behind when it is killed in the middle of a call: copies of itself that wait for a parent which
+ * is gone, and cgroups that it did not come to write down. `delete --force` knows of neither. Removes only what can
+ * belong to nobody else.
  */
 import { Effect, Option, Schedule, Schema } from "effect"
 import { existsSync, readFileSync, readdirSync, rmdirSync } from "node:fs"
@@ -11,10 +12,25 @@ const Config = Schema.fromJsonString(
   Schema.Struct({ linux: Schema.optionalKey(Schema.Struct({ cgroupsPath: Schema.optionalKey(Schema.String) })) })
 )
 
-/** Kills those of our children that still carry `argument`, a path used in one call only: they are forks of that call's runtime. */
-export const killForks = Effect.fn("Leftovers.killForks")(function* (argument: string) {
+const forks = Effect.fnUntraced(function* (argument: string) {
+  const found: Array<number> = []
   for (const pid of yield* Proc.children) {
-    if ((yield* Proc.argv(pid)).includes(argument)) yield* kill(pid)
+    // A zombie has no arguments.
+    if ((yield* Proc.argv(pid)).includes(argument)) found.push(pid)
+  }
+  return found
+})
+
+/**
+ * Kills those of our children that still carry `argument`, a path used in one call only: they are forks of that call's
+ * runtime. Goes on until there is none, because the children of the killed become ours in turn.
+ */
+export const killForks = Effect.fn("Leftovers.killForks")(function* (argument: string) {
+  for (let left = 100; left > 0; left--) {
+    const found = yield* forks(argument)
+    if (found.length === 0) return
+    yield* Effect.forEach(found, kill, { discard: true })
+    yield* Effect.sleep("5 millis")
   }
 })
 
@@ -52,7 +68,10 @@ const removeEmpty = (directory: string): void => {
   rmdirSync(directory)
 }
 
-/** Removes the cgroups of the bundle's container. The kernel refuses while a process is in one, so this tries for a while, then leaves it. */
+/**
+ * Removes the cgroups of the bundle's container. The kernel refuses while a process is in one, so this tries for a
+ * while, then leaves it.
+ */
 export const removeCgroups = (bundle: string, root = "/sys/fs/cgroup"): Effect.Effect<void> =>
   Effect.forEach(
     Option.match(cgroupsPath(bundle), { onNone: () => [], onSome: (path) => directories(root, path) }),

@@ -1,6 +1,7 @@
 /**
- * A driver over any OCI command line. It runs the binary, reads back what the binary wrote (pid file, log) and answers; the runtime's state has a folder per
- * namespace, so an id is unique within its namespace only. It never parses output where a file or an exit code tells.
+ * A driver over any OCI command line. It runs the binary, reads back what the binary wrote (pid file, log) and answers;
+ * the runtime's state has a folder per namespace, so an id is unique within its namespace only. It never parses output
+ * where a file or an exit code tells.
  */
 import { Cause, Duration, Effect, Exit, Option, Schema } from "effect"
 import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
@@ -46,7 +47,10 @@ export interface Options {
   /** The whole environment of the runtime. */
   readonly env: Readonly<Record<string, string>>
   readonly deadlines?: Partial<Deadlines>
-  /** How long an interrupted `create` or `exec` may go on to its natural end, after which nothing is in an unknown state. */
+  /**
+   * How long an interrupted `create` or `exec` may go on to its natural end, after which nothing is in an unknown
+   * state.
+   */
   readonly grace?: Duration.Input
 }
 

@@ -1,4 +1,7 @@
-/** What there is on this host to run containers with: where a binary is, what version it says it is, and what keeps it from working here. Changes nothing. */
+/**
+ * What there is on this host to run containers with: where a binary is, what version it says it is, and what keeps it
+ * from working here. Changes nothing.
+ */
 import { Effect, Schema } from "effect"
 import { accessSync, constants, readFileSync, statSync } from "node:fs"
 import { isAbsolute, join } from "node:path"
@@ -90,7 +93,10 @@ const read = (path: string): string | null => {
   }
 }
 
-/** Controllers in the unified hierarchy of a host that has the rest in version 1; crun refuses such a host. Empty where all is well. */
+/**
+ * Controllers in the unified hierarchy of a host that has the rest in version 1; crun refuses such a host. Empty where
+ * all is well.
+ */
 export const mixedControllers = (cgroupRoot: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.sync(() => {
     if (read(join(cgroupRoot, "cgroup.controllers")) !== null) return []

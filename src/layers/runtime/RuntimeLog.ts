@@ -1,6 +1,7 @@
 /**
- * What an OCI runtime wrote to its log, turned into an error. Runtimes write one JSON object a line there, but also plain text (a crash, a dynamic linker,
- * a runtime of another make), so every line counts. Only the wording tells a missing command from a failure of the runtime.
+ * What an OCI runtime wrote to its log, turned into an error. Runtimes write one JSON object a line there, but also
+ * plain text (a crash, a dynamic linker, a runtime of another make), so every line counts. Only the wording tells a
+ * missing command from a failure of the runtime.
  */
 import { Option, Schema } from "effect"
 import { RuntimeFailed } from "../../schema/Errors.ts"
@@ -40,8 +41,17 @@ const read = (log: string): ReadonlyArray<Line> => {
 }
 
 // What runc says before it comes to the point.
-const preamble =
-  /^(?:runc (?:create|run) failed|exec failed|unable to start container process|error during container init|container_linux\.go:\d+|process_linux\.go:\d+|starting container process caused): */i
+const preamble = new RegExp(
+  `^(?:${[
+    "runc (?:create|run) failed",
+    "exec failed",
+    "unable to start container process",
+    "error during container init",
+    "(?:container|process)_linux\\.go:\\d+",
+    "starting container process caused"
+  ].join("|")}): *`,
+  "i"
+)
 
 const clean = (text: string): string => {
   const shorter = text.replace(preamble, "")

@@ -1,6 +1,7 @@
 /**
- * The registry of OCI drivers: runc and crun wherever they are installed, and whatever else is configured. It looks afresh at each request, so that a runtime
- * installed, upgraded or mended meanwhile counts at once; only a binary's own words are remembered, for as long as the file stays the same.
+ * The registry of OCI drivers: runc and crun wherever they are installed, and whatever else is configured. It looks
+ * afresh at each request, so that a runtime installed, upgraded or mended meanwhile counts at once; only a binary's own
+ * words are remembered, for as long as the file stays the same.
  */
 import { Cache, Duration, Effect, Exit, Layer, Result } from "effect"
 import { delimiter, join } from "node:path"
@@ -27,7 +28,10 @@ export interface Options {
   readonly runtimes?: Readonly<Record<string, Configured>>
   readonly deadlines?: Partial<OciDriver.Deadlines>
   readonly cgroupRoot?: string
-  /** The environment that runtimes get, PATH in it tells where they are looked for; a few variables of this process by default. */
+  /**
+   * The environment that runtimes get, PATH in it tells where they are looked for; a few variables of this process by
+   * default.
+   */
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -44,7 +48,8 @@ const everyRuntime: ReadonlyArray<Capability> = ["isolation", "exec", "pause", "
 const capabilitiesOf = (name: string, features: ReadonlySet<string>): ReadonlyArray<Capability> =>
   name === "runc" || (name === "crun" && features.has("CRIU")) ? [...everyRuntime, "checkpoint"] : everyRuntime
 
-// No more than runtimes and their hooks need: what else is in this environment (sockets of the service manager, secrets) is not theirs.
+// No more than runtimes and their hooks need: what else is in this environment (sockets of the service manager,
+// secrets) is not theirs.
 const passed = ["HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR"]
 
 const defaultEnv = (): Readonly<Record<string, string>> => {

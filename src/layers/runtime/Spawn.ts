@@ -1,7 +1,8 @@
 /**
- * Runs one short-lived program to its end. Arguments go as they are, never through a shell; descriptors go by number, so that what the program leaves
- * behind may keep them. It kills the process that it started and those of its group (a runtime's hooks; what is to outlive the call makes a session of its
- * own), knows nothing of containers and keeps no output but what it was asked to.
+ * Runs one short-lived program to its end. Arguments go as they are, never through a shell; descriptors go by number,
+ * so that what the program leaves behind may keep them. It kills the process that it started and those of its group (a
+ * runtime's hooks; what is to outlive the call makes a session of its own), knows nothing of containers and keeps no
+ * output but what it was asked to.
  */
 import { Clock, Deferred, Duration, Effect, Exit, Option, Schema } from "effect"
 import { spawn } from "node:child_process"
@@ -33,7 +34,10 @@ export interface Command {
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>
   readonly deadline: Duration.Input
-  /** Where the call is interrupted, how long the program may still go on to its natural end before it is killed; none by default. */
+  /**
+   * Where the call is interrupted, how long the program may still go on to its natural end before it is killed; none by
+   * default.
+   */
   readonly grace?: Duration.Input
   /** Collect standard output instead of giving it a descriptor. Not for programs that leave processes behind. */
   readonly capture?: boolean
@@ -90,7 +94,10 @@ const killGroup = ({ exitCode, pid, signalCode }: ChildProcess): void => {
   }
 }
 
-/** Interrupted or overdue, it kills the program and returns when that has ended. Fails with Unavailable where the program cannot be started at all. */
+/**
+ * Interrupted or overdue, it kills the program and returns when that has ended. Fails with Unavailable where the
+ * program cannot be started at all.
+ */
 export const run = Effect.fn("Spawn.run")(function* (command: Command) {
   const own = yield* OwnChildren
   const { binary, deadline, grace, stdio } = command

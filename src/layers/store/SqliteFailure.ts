@@ -35,9 +35,7 @@ export const toSqlError = (operation: string, cause: unknown): SqlError.SqlError
 
 const isFull = (cause: unknown) => {
   const code = resultCode(cause)
-  return code === null
-    ? cause instanceof Error && "code" in cause && cause.code === "ENOSPC"
-    : (code & 0xff) === full
+  return code === null ? cause instanceof Error && "code" in cause && cause.code === "ENOSPC" : (code & 0xff) === full
 }
 
 /** Bytes of the file system that holds `filename`; 0 where it cannot tell. */

@@ -85,24 +85,33 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
 
   return MetadataStore.of({
     commit,
-    container: Effect.fn("MetadataStore.container")(function* (namespace, id) {
-      const [row] = yield* sql<{ readonly record: unknown }>`
+    container: Effect.fn("MetadataStore.container")(
+      function* (namespace, id) {
+        const [row] = yield* sql<{ readonly record: unknown }>`
         SELECT record FROM containers WHERE namespace = ${namespace} AND id = ${id}`
-      if (row === undefined) return Option.none()
-      return Option.some(yield* Rows.readContainer(row.record, `${namespace}/${id}`))
-    }, Effect.catchTag("SqlError", failed)),
-    containers: Effect.fn("MetadataStore.containers")(function* (namespace) {
-      const rows = yield* sql<{ readonly id: string; readonly record: unknown }>`
+        if (row === undefined) return Option.none()
+        return Option.some(yield* Rows.readContainer(row.record, `${namespace}/${id}`))
+      },
+      Effect.catchTag("SqlError", failed)
+    ),
+    containers: Effect.fn("MetadataStore.containers")(
+      function* (namespace) {
+        const rows = yield* sql<{ readonly id: string; readonly record: unknown }>`
         SELECT id, record FROM containers WHERE namespace = ${namespace} ORDER BY id`
-      return yield* Effect.forEach(rows, ({ id, record }) => Rows.readContainer(record, `${namespace}/${id}`))
-    }, Effect.catchTag("SqlError", failed)),
-    task: Effect.fn("MetadataStore.task")(function* (namespace, id) {
-      const rows = yield* sql<TaskRow>`
+        return yield* Effect.forEach(rows, ({ id, record }) => Rows.readContainer(record, `${namespace}/${id}`))
+      },
+      Effect.catchTag("SqlError", failed)
+    ),
+    task: Effect.fn("MetadataStore.task")(
+      function* (namespace, id) {
+        const rows = yield* sql<TaskRow>`
         SELECT t.namespace, t.id, t.record AS task, p.id AS exec, p.record AS process
         FROM tasks AS t LEFT JOIN processes AS p ON p.namespace = t.namespace AND p.container_id = t.id
         WHERE t.namespace = ${namespace} AND t.id = ${id} ORDER BY p.id`
-      return Option.fromUndefinedOr((yield* gather(rows)).at(0))
-    }, Effect.catchTag("SqlError", failed)),
+        return Option.fromUndefinedOr((yield* gather(rows)).at(0))
+      },
+      Effect.catchTag("SqlError", failed)
+    ),
     tasks: Effect.gen(function* () {
       const rows = yield* sql<TaskRow>`
         SELECT t.namespace, t.id, t.record AS task, p.id AS exec, p.record AS process
@@ -110,11 +119,14 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
         ORDER BY t.namespace, t.id, p.id`
       return yield* gather(rows)
     }).pipe(Effect.catchTag("SqlError", failed), Effect.withSpan("MetadataStore.tasks")),
-    events: Effect.fn("MetadataStore.events")(function* (after, limit) {
-      const rows = yield* sql<{ readonly seq: number }>`
+    events: Effect.fn("MetadataStore.events")(
+      function* (after, limit) {
+        const rows = yield* sql<{ readonly seq: number }>`
         SELECT seq, time, namespace, payload FROM events WHERE seq > ${after} ORDER BY seq LIMIT ${limit}`
-      return yield* Effect.forEach(rows, Rows.readEvent)
-    }, Effect.catchTag("SqlError", failed)),
+        return yield* Effect.forEach(rows, Rows.readEvent)
+      },
+      Effect.catchTag("SqlError", failed)
+    ),
     bounds: Effect.gen(function* () {
       const [row] = yield* sql<{ readonly first: number | null; readonly last: number | null }>`
         SELECT (SELECT min(seq) FROM events) AS first, (SELECT max(seq) FROM events) AS last`

@@ -58,7 +58,9 @@ export const applier = (sql: SqlClient.SqlClient): ((change: Change) => Outcome)
     PutTask: ({ record }) => {
       const row = Rows.taskColumns(record)
       return sql`UPDATE tasks SET status = ${row.status}, created_at = ${row.createdAt}, record = ${row.record}
-        WHERE namespace = ${record.namespace} AND id = ${record.id} RETURNING 1`.pipe(touching(refuse.noTask(record.id)))
+        WHERE namespace = ${record.namespace} AND id = ${record.id} RETURNING 1`.pipe(
+        touching(refuse.noTask(record.id))
+      )
     },
     DeleteTask: ({ namespace, id }) =>
       Effect.asVoid(sql`DELETE FROM tasks WHERE namespace = ${namespace} AND id = ${id}`),

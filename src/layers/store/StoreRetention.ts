@@ -14,9 +14,7 @@ export const prune = Effect.fn("StoreRetention.prune")(function* (sql: SqlClient
   const oldest =
     retention.maxAge === null
       ? ""
-      : DateTime.formatIso(
-          DateTime.makeUnsafe((yield* Clock.currentTimeMillis) - Duration.toMillis(retention.maxAge))
-        )
+      : DateTime.formatIso(DateTime.makeUnsafe((yield* Clock.currentTimeMillis) - Duration.toMillis(retention.maxAge)))
   const [bounds] = yield* sql<{ readonly last: number | null; readonly aged: number | null }>`
     SELECT (SELECT max(seq) FROM events) AS last, (SELECT max(seq) FROM events WHERE time < ${oldest}) AS aged`
   const last = bounds?.last ?? 0

@@ -45,7 +45,9 @@ const cases: ReadonlyArray<readonly [what: string, command: string, line: string
   [
     "runc: a folder, in later versions",
     "create",
-    runc(`runc create failed: unable to start container process: error during container init: exec: "/bin": is a directory`),
+    runc(
+      `runc create failed: unable to start container process: error during container init: exec: "/bin": is a directory`
+    ),
     notExecutable,
     `exec: "/bin": is a directory`
   ],
@@ -61,7 +63,9 @@ const cases: ReadonlyArray<readonly [what: string, command: string, line: string
   [
     "runc: a user id too large",
     "create",
-    runc("runc create failed: json: cannot unmarshal number 99999999999 into Go struct field User.process.user.uid of type uint32"),
+    runc(
+      "runc create failed: json: cannot unmarshal number 99999999999 into Go struct field User.process.user.uid of type uint32"
+    ),
     "failed",
     "json: cannot unmarshal number 99999999999 into Go struct field User.process.user.uid of type uint32"
   ],
@@ -72,15 +76,47 @@ const cases: ReadonlyArray<readonly [what: string, command: string, line: string
     notFound,
     "executable file `/bin/nope` not found in $PATH: No such file or directory"
   ],
-  ["crun: not executable", "exec", crun("open executable: Permission denied"), notExecutable, "open executable: Permission denied"],
-  ["crun: a folder", "create", crun("open executable: Operation not permitted"), notExecutable, "open executable: Operation not permitted"],
-  ["crun: a file where a folder should be", "create", crun("open executable: Not a directory"), notFound, "open executable: Not a directory"],
-  ["crun: no arguments", "create", crun("open executable: Invalid argument"), "failed", "open executable: Invalid argument"],
-  ["crun: no such working directory", "exec", crun("chdir `/no/such`: No such file or directory"), "failed", "chdir `/no/such`: No such file or directory"],
+  [
+    "crun: not executable",
+    "exec",
+    crun("open executable: Permission denied"),
+    notExecutable,
+    "open executable: Permission denied"
+  ],
+  [
+    "crun: a folder",
+    "create",
+    crun("open executable: Operation not permitted"),
+    notExecutable,
+    "open executable: Operation not permitted"
+  ],
+  [
+    "crun: a file where a folder should be",
+    "create",
+    crun("open executable: Not a directory"),
+    notFound,
+    "open executable: Not a directory"
+  ],
+  [
+    "crun: no arguments",
+    "create",
+    crun("open executable: Invalid argument"),
+    "failed",
+    "open executable: Invalid argument"
+  ],
+  [
+    "crun: no such working directory",
+    "exec",
+    crun("chdir `/no/such`: No such file or directory"),
+    "failed",
+    "chdir `/no/such`: No such file or directory"
+  ],
   [
     "crun: a user id too large",
     "exec",
-    crun("cannot parse process file: Invalid value '99999999999' with type 'UID' for key 'uid': Numerical result out of range"),
+    crun(
+      "cannot parse process file: Invalid value '99999999999' with type 'UID' for key 'uid': Numerical result out of range"
+    ),
     "failed",
     "cannot parse process file: Invalid value '99999999999' with type 'UID' for key 'uid': Numerical result out of range"
   ],
@@ -100,6 +136,14 @@ describe("RuntimeLog", () => {
       assert.deepStrictEqual([error.reason, error.detail, error.log.length], [reason, detail, 1])
     })
   }
+
+  it("drops what older versions of runc say first", () => {
+    const error = of(
+      "create",
+      runc(`container_linux.go:380: starting container process caused: exec: "x": is a directory`)
+    )
+    assert.strictEqual(error.detail, `exec: "x": is a directory`)
+  })
 
   it("takes the last error, not the last line", () => {
     const warning = JSON.stringify({ level: "warning", msg: "cgroup is odd" })
@@ -125,7 +169,10 @@ describe("RuntimeLog", () => {
   })
 
   it("is bounded", () => {
-    const error = of("create", Array.from({ length: 100 }, (_, index) => runc(`${index} ${"x".repeat(5000)}`)).join("\n"))
+    const error = of(
+      "create",
+      Array.from({ length: 100 }, (_, index) => runc(`${index} ${"x".repeat(5000)}`)).join("\n")
+    )
     assert.strictEqual(error.log.length, maxLines)
     assert.isTrue(error.log.every((line) => line.length <= maxLine) && error.detail.length <= maxLine)
     assert.isTrue(error.log.at(-1)?.startsWith("99 "))

@@ -1,0 +1,127 @@
+/**
+ * The command line as a whole: from words to an exit code. It prints every error, and nothing that goes wrong leaves it as a failure; the entry of the
+ * program only has to end with the code. Needs ports alone, so that tests run it in their own process.
+ */
+import { Cause, Effect, References, Result, Terminal } from "effect"
+import { CliConfig, CliError, CliOutput, Command, Completions, GlobalFlag } from "effect/cli"
+import { ChildProcessSpawner } from "effect/process"
+import { version } from "../version.ts"
+import { normalise } from "./Argv.ts"
+import { attach } from "./commands/attach.ts"
+import { completions } from "./commands/completions.ts"
+import { containers } from "./commands/containers.ts"
+import { create, spec, start } from "./commands/create.ts"
+import { daemon } from "./commands/daemon.ts"
+import { doctor } from "./commands/doctor.ts"
+import { events } from "./commands/events.ts"
+import { exec } from "./commands/exec.ts"
+import { inspect } from "./commands/inspect.ts"
+import { del, kill, pause, resume, stop, wait } from "./commands/lifecycle.ts"
+import { logs } from "./commands/logs.ts"
+import { pids, processes } from "./commands/processes.ts"
+import { ps } from "./commands/ps.ts"
+import { run } from "./commands/run.ts"
+import { info, runtimes, version as versionCommand } from "./commands/system.ts"
+import { root } from "./Globals.ts"
+import { Output, OutputClosed } from "./Output.ts"
+import { Exited, exitCode, Failed, isBerthError, printable, report } from "./output/Failure.ts"
+import { presenter } from "./output/Usage.ts"
+
+const commands = [
+  run,
+  create,
+  start,
+  ps,
+  inspect,
+  exec,
+  logs,
+  attach,
+  stop,
+  kill,
+  pause,
+  resume,
+  wait,
+  del,
+  processes,
+  pids,
+  containers,
+  events,
+  runtimes,
+  spec,
+  daemon,
+  doctor,
+  info,
+  versionCommand,
+  completions(() => descriptor)
+] as const
+
+const berth = root.pipe(Command.withSubcommands(commands))
+
+/** Every visible command with its options. */
+export const descriptor: Completions.CommandDescriptor = Completions.fromCommand(berth)
+
+const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.LogLevel] as const
+
+const builtInFlags = Completions.fromCommand(
+  Command.make("berth", { help: builtIns[0].flag, version: builtIns[1].flag, level: builtIns[2].flag })
+).flags
+
+/** The words as the parser gets them. */
+export const normalised = (words: ReadonlyArray<string>): ReadonlyArray<string> => normalise(words, descriptor, builtInFlags)
+
+const asksForJson = (words: ReadonlyArray<string>) => {
+  const end = words.indexOf("--")
+  return (end < 0 ? words : words.slice(0, end)).includes("--json")
+}
+
+/** What the parser may ask for and berth never uses: it neither prompts nor starts programs. */
+const unused = <A>(what: string): Effect.Effect<A> => Effect.die(`the command line has no ${what}`)
+const terminal = Terminal.make({
+  columns: Effect.succeed(80),
+  rows: Effect.succeed(24),
+  size: unused("terminal"),
+  readInput: unused("terminal"),
+  readLine: unused("terminal"),
+  display: () => unused("terminal")
+})
+const spawner = ChildProcessSpawner.ChildProcessSpawner.of(ChildProcessSpawner.make(() => unused("child processes")))
+
+/** The exit code of what a command ended with, after telling about it. */
+const conclude = (cause: Cause.Cause<unknown>, json: boolean) =>
+  Effect.gen(function* () {
+    const { writeError } = yield* Output
+    const found = Cause.findError(cause)
+    if (Result.isFailure(found)) {
+      if (Cause.hasInterruptsOnly(cause)) return yield* Effect.interrupt
+      yield* writeError(`berth: internal error: ${Cause.pretty(cause)}\n`)
+      return 125
+    }
+    const error = found.success
+    if (error instanceof Exited) return error.code
+    if (error instanceof Failed) return yield* Effect.as(writeError(report(error.error, json)), error.code)
+    if (isBerthError(error)) return yield* Effect.as(writeError(report(error, json)), exitCode(error))
+    // Misuse has been told by the presenter.
+    if (CliError.isCliError(error)) return 2
+    // A reader that has gone away is nobody's error.
+    if (error instanceof OutputClosed) return 0
+    yield* writeError(`berth: internal error: ${printable(String(error))}\n`)
+    return 125
+  })
+
+/** Runs the command that the words name. Succeeds with the exit code; only an interruption is left to the caller. */
+export const main = Effect.fn("cli.main")(function* (args: ReadonlyArray<string>) {
+  const words = normalised(args)
+  const json = asksForJson(words)
+  const { colors } = yield* Output
+  const present = yield* presenter({ json, colors })
+  return yield* Command.runWith(berth, { version })(words).pipe(
+    Effect.as(0),
+    Effect.catchCause((cause) => conclude(cause, json)),
+    Effect.provideService(CliOutput.Presenter, present),
+    Effect.provideService(CliConfig.CliConfig, CliConfig.make({ builtIns })),
+    Effect.provideService(Terminal.Terminal, terminal),
+    Effect.provideService(ChildProcessSpawner.ChildProcessSpawner, spawner),
+    Effect.provideService(References.LogToStderr, true),
+    Effect.provideService(References.MinimumLogLevel, "Warn")
+  )
+})

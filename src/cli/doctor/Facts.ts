@@ -1,0 +1,96 @@
+/** What the doctor looks at, read from the machine once. Nothing is changed, and what cannot be read is absent. */
+import { Effect, FileSystem, Layer, Option } from "effect"
+import { release } from "node:os"
+import type { DriverInfo } from "../../schema/Runtime.ts"
+import { OciRuntime } from "../../services/OciRuntime.ts"
+import { System } from "../../services/System.ts"
+
+/** The machine as text files and versions; `null` is what is not there. */
+export interface Facts {
+  readonly platform: string
+  readonly kernel: string
+  readonly node: string
+  readonly sqlite: string | null
+  readonly uid: number
+  /** /proc/self/status: capabilities and seccomp. */
+  readonly status: string
+  /** /proc/filesystems. */
+  readonly filesystems: string
+  /** /proc/self/mountinfo. */
+  readonly mounts: string
+  /** cgroup.controllers of a version 2 host. */
+  readonly cgroup2: string | null
+  /** cgroup.controllers of the version 2 hierarchy beside version 1. */
+  readonly unified: string | null
+  readonly maxUserNamespaces: string | null
+  /** What loading the native library said; `null` where it went well. */
+  readonly libc: string | null
+  readonly drivers: ReadonlyArray<DriverInfo>
+  readonly criu: string | null
+  readonly daemon: { readonly address: string; readonly version: string } | { readonly address: string; readonly problem: string }
+}
+
+const read = (file: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    return yield* Effect.option(fs.readFileString(file))
+  })
+
+const textOf = (file: string) => Effect.map(read(file), Option.getOrElse(() => ""))
+const orNull = (file: string) => Effect.map(read(file), Option.getOrNull)
+
+const firstOnPath = Effect.fnUntraced(function* (name: string) {
+  const fs = yield* FileSystem.FileSystem
+  const folders = [...(process.env["PATH"] ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+  const found = yield* Effect.findFirst(folders.filter((folder) => folder !== ""), (folder) =>
+    Effect.orElseSucceed(fs.exists(`${folder}/${name}`), () => false)
+  )
+  return Option.getOrNull(Option.map(found, (folder) => `${folder}/${name}`))
+})
+
+/** The drivers as the daemon would find them. */
+const drivers = Effect.gen(function* () {
+  const Local = yield* Effect.promise(() => import("../../layers/Local.ts"))
+  return yield* Effect.flatMap(OciRuntime, (runtime) => runtime.list).pipe(
+    Effect.provide(Local.runtimes({ state: "/run/berth", runtimes: {} }))
+  )
+})
+
+const libc = Effect.gen(function* () {
+  const { Libc } = yield* Effect.promise(() => import("../../layers/posix/Libc.ts"))
+  yield* Effect.provide(Effect.asVoid(Libc), Libc.layer)
+  return null
+}).pipe(Effect.catchCause((cause) => Effect.succeed(String(cause))))
+
+const daemon = (address: string) =>
+  Effect.flatMap(System, ({ info }) => info).pipe(
+    Effect.map(({ version }) => ({ address, version })),
+    Effect.timeout("2 seconds"),
+    Effect.catch((error) => Effect.succeed({ address, problem: error.message }))
+  )
+
+/** Reads everything. The daemon is asked through the services given. */
+export const gather = Effect.fn("doctor.gather")(function* (address: string, services: Layer.Layer<System, Error>) {
+  return yield* Effect.all(
+    {
+      platform: Effect.succeed(process.platform),
+      kernel: Effect.sync(release),
+      node: Effect.succeed(process.versions.node),
+      sqlite: Effect.succeed(process.versions["sqlite"] ?? null),
+      uid: Effect.sync(() => process.geteuid?.() ?? -1),
+      status: textOf("/proc/self/status"),
+      filesystems: textOf("/proc/filesystems"),
+      mounts: textOf("/proc/self/mountinfo"),
+      cgroup2: orNull("/sys/fs/cgroup/cgroup.controllers"),
+      unified: orNull("/sys/fs/cgroup/unified/cgroup.controllers"),
+      maxUserNamespaces: orNull("/proc/sys/user/max_user_namespaces"),
+      libc,
+      drivers,
+      criu: firstOnPath("criu"),
+      daemon: Effect.catch(Effect.provide(daemon(address), services), (error) =>
+        Effect.succeed({ address, problem: error.message })
+      )
+    },
+    { concurrency: "unbounded" }
+  )
+})

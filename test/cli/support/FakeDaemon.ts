@@ -1,0 +1,412 @@
+/**
+ * A daemon of a few lines for tests of the command line: containers and tasks in memory, processes that are small scripts. It knows the errors that
+ * commands have to deal with, and keeps what it was asked for.
+ */
+import { DateTime, Deferred, Effect, Layer, Stream } from "effect"
+import type { Container } from "../../../src/schema/Container.ts"
+import type { BerthError } from "../../../src/schema/Errors.ts"
+import { AlreadyExists, FailedPrecondition, NotFound, RuntimeFailed, Unavailable, WaitTimeout } from "../../../src/schema/Errors.ts"
+import type { Event } from "../../../src/schema/Events.ts"
+import { ContainerId, type ExecId, RuntimeName } from "../../../src/schema/Ids.ts"
+import type { Exit, OutputChunk, Process, Stdio } from "../../../src/schema/Process.ts"
+import type { DriverInfo } from "../../../src/schema/Runtime.ts"
+import type { Task } from "../../../src/schema/Task.ts"
+import { Containers } from "../../../src/services/Containers.ts"
+import { CurrentNamespace } from "../../../src/services/CurrentNamespace.ts"
+import { Events } from "../../../src/services/Events.ts"
+import { System } from "../../../src/services/System.ts"
+import { Tasks } from "../../../src/services/Tasks.ts"
+
+const at = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
+const text = new TextDecoder()
+const bytes = new TextEncoder()
+
+/** One process: what it is to do is in its arguments. */
+class Running {
+  readonly args: ReadonlyArray<string>
+  readonly stdio: Stdio
+  readonly pid: number
+  status: "created" | "running" | "paused" | "stopped" = "created"
+  exit: Exit | null = null
+  readonly ended = Deferred.makeUnsafe<Exit>()
+  readonly chunks: Array<OutputChunk> = []
+  changed = Deferred.makeUnsafe<void>()
+  input = ""
+
+  constructor(args: ReadonlyArray<string>, stdio: Stdio, pid: number) {
+    this.args = args
+    this.stdio = stdio
+    this.pid = pid
+  }
+
+  print(stream: "stdout" | "stderr", data: string) {
+    this.chunks.push({ stream, at, bytes: bytes.encode(data) })
+    const { changed } = this
+    this.changed = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(changed, Effect.void)
+  }
+
+  end(id: string, exitStatus: number) {
+    if (this.exit !== null) return
+    this.status = "stopped"
+    this.exit = { id, pid: this.pid, exitStatus, exitedAt: at, oomKilled: false, source: "reaped" }
+    Deferred.doneUnsafe(this.ended, Effect.succeed(this.exit))
+    Deferred.doneUnsafe(this.changed, Effect.void)
+  }
+
+  /** `echo WORDS`, `warn WORDS` and `exit N` end at once; `cat` ends with its input; anything else runs until it is killed. */
+  begin(id: string) {
+    this.status = "running"
+    const [program, ...words] = this.args
+    if (program === "echo") this.print("stdout", `${words.join(" ")}\n`)
+    if (program === "warn") this.print("stderr", `${words.join(" ")}\n`)
+    if (program === "echo" || program === "warn") this.end(id, 0)
+    if (program === "exit") this.end(id, Number(words[0]))
+  }
+
+  output(follow: boolean): Stream.Stream<OutputChunk> {
+    return Stream.unfold(0, (index) =>
+      Effect.gen({ self: this }, function* () {
+        while (follow && index >= this.chunks.length && this.exit === null) yield* Deferred.await(this.changed)
+        const chunk = this.chunks[index]
+        return chunk === undefined ? undefined : ([chunk, index + 1] as const)
+      })
+    )
+  }
+}
+
+interface Entry {
+  readonly container: Container
+  task: Running | null
+  autoRemove: boolean
+  readonly execs: Map<ExecId, Running>
+}
+
+/** A fake daemon with what happened to it. */
+export class FakeDaemon {
+  readonly entries = new Map<string, Entry>()
+  readonly calls: Array<{ readonly call: string; readonly request: unknown }> = []
+  events: ReadonlyArray<Event> = []
+  drivers: ReadonlyArray<DriverInfo> = []
+  /** Raised by every call, as by a daemon that is not there. */
+  failure: BerthError | null = null
+  namespaces = new Set<string>()
+
+  requests(call: string): ReadonlyArray<unknown> {
+    return this.calls.filter((one) => one.call === call).map(({ request }) => request)
+  }
+
+  readonly #call = <A>(call: string, request: unknown, effect: Effect.Effect<A, BerthError>) =>
+    Effect.gen({ self: this }, function* () {
+      this.calls.push({ call, request })
+      this.namespaces.add(yield* CurrentNamespace)
+      if (this.failure !== null) return yield* Effect.fail(this.failure)
+      return yield* effect
+    })
+
+  readonly #entry = (id: string) => {
+    const entry = this.entries.get(id)
+    return entry === undefined ? Effect.fail(new NotFound({ kind: "container", id })) : Effect.succeed(entry)
+  }
+
+  readonly #running = (id: string, execId?: ExecId | null) =>
+    Effect.gen({ self: this }, function* () {
+      const entry = this.entries.get(id)
+      const found = execId === null || execId === undefined ? entry?.task : entry?.execs.get(execId)
+      if (found === null || found === undefined) {
+        return yield* new NotFound({ kind: execId === null || execId === undefined ? "task" : "exec", id: execId ?? id })
+      }
+      return found
+    })
+
+  readonly #task = (id: string): Effect.Effect<Task, BerthError> =>
+    Effect.map(this.#running(id), (running) => ({
+      namespace: this.entries.get(id)!.container.namespace,
+      id: ContainerId.make(id),
+      containerId: ContainerId.make(id),
+      runtime: RuntimeName.make("fake"),
+      status: running.status,
+      pid: running.pid,
+      exitStatus: running.exit?.exitStatus ?? null,
+      exitedAt: running.exit?.exitedAt ?? null,
+      oomKilled: false,
+      exitSource: running.exit?.source ?? null,
+      stdin: running.stdio.stdin ? "/stdin" : null,
+      stdout: null,
+      stderr: null,
+      terminal: false,
+      createdAt: at,
+      startedAt: running.status === "created" ? null : at,
+      restartCount: 0
+    }))
+
+  readonly #removeWhenEnded = (id: string) => {
+    const entry = this.entries.get(id)
+    if (entry?.autoRemove === true && entry.task?.exit !== null) this.entries.delete(id)
+  }
+
+  readonly containers = Containers.of({
+    create: (request) =>
+      this.#call(
+        "containers.create",
+        request,
+        Effect.gen({ self: this }, function* () {
+          if (this.entries.has(request.id)) return yield* new AlreadyExists({ kind: "container", id: request.id })
+          const container: Container = {
+            namespace: yield* CurrentNamespace,
+            id: request.id,
+            labels: request.labels ?? {},
+            runtime: { name: request.runtime?.name ?? RuntimeName.make("fake"), options: {} },
+            spec: request.spec,
+            snapshotKey: null,
+            snapshotter: null,
+            createdAt: at,
+            updatedAt: at,
+            extensions: {}
+          }
+          this.entries.set(request.id, { container, task: null, autoRemove: false, execs: new Map() })
+          return container
+        })
+      ),
+    get: (id) => this.#call("containers.get", id, Effect.map(this.#entry(id), ({ container }) => container)),
+    list: (request) =>
+      this.#call("containers.list", request, Effect.sync(() => [...this.entries.values()].map(({ container }) => container))),
+    update: (id, patch) =>
+      this.#call(
+        "containers.update",
+        { id, patch },
+        Effect.map(this.#entry(id), (entry) => {
+          const labels = Object.entries({ ...entry.container.labels, ...patch.labels }).filter(([, value]) => value !== null)
+          const container = { ...entry.container, labels: Object.fromEntries(labels) as { readonly [key: string]: string } }
+          this.entries.set(id, { ...entry, container })
+          return container
+        })
+      ),
+    delete: (id) =>
+      this.#call("containers.delete", id, Effect.map(this.#entry(id), () => void this.entries.delete(id)))
+  })
+
+  readonly tasks = Tasks.of({
+    create: (request) =>
+      this.#call(
+        "tasks.create",
+        request,
+        Effect.gen({ self: this }, function* () {
+          const entry = yield* this.#entry(request.id)
+          const args = entry.container.spec.process?.args ?? []
+          if (args[0] === "uncreatable") return yield* failed("create", "failed")
+          entry.task = new Running(args, request.stdio ?? { stdin: false, log: { _tag: "json" } }, 100 + this.entries.size)
+          entry.autoRemove = request.autoRemove ?? false
+          return yield* this.#task(request.id)
+        })
+      ),
+    start: (id) =>
+      this.#call(
+        "tasks.start",
+        id,
+        Effect.gen({ self: this }, function* () {
+          const running = yield* this.#running(id)
+          if (running.status !== "created") {
+            return yield* new FailedPrecondition({ operation: "start", found: running.status, allowed: ["created"] })
+          }
+          if (running.args[0] === "nowhere") return yield* failed("start", "command-not-found")
+          if (running.args[0] === "/etc/passwd") return yield* failed("start", "command-not-executable")
+          running.begin(id)
+          const task = yield* this.#task(id)
+          this.#removeWhenEnded(id)
+          return task
+        })
+      ),
+    get: (id) => this.#call("tasks.get", id, this.#task(id)),
+    list: (request) =>
+      this.#call(
+        "tasks.list",
+        request,
+        Effect.suspend(() =>
+          Effect.forEach(
+            [...this.entries].filter(([, { task }]) => task !== null),
+            ([id]) => this.#task(id)
+          )
+        )
+      ),
+    signal: (request) =>
+      this.#call(
+        "tasks.signal",
+        request,
+        Effect.map(this.#running(request.id, request.execId), (running) => {
+          running.end(request.execId ?? request.id, 128 + request.signal)
+          this.#removeWhenEnded(request.id)
+        })
+      ),
+    stop: (request) =>
+      this.#call(
+        "tasks.stop",
+        request,
+        Effect.map(this.#running(request.id), (running) => {
+          running.end(request.id, 128 + (request.signal ?? 15))
+          return { stage: "signal" as const, exit: running.exit! }
+        })
+      ),
+    pause: (id) =>
+      this.#call("tasks.pause", id, Effect.andThen(this.#steer(id, "pause", "running", "paused"), this.#task(id))),
+    resume: (id) =>
+      this.#call("tasks.resume", id, Effect.andThen(this.#steer(id, "resume", "paused", "running"), this.#task(id))),
+    wait: (request) =>
+      this.#call(
+        "tasks.wait",
+        request,
+        Effect.flatMap(this.#running(request.id, request.execId), (running) =>
+          request.timeoutMillis === undefined
+            ? Deferred.await(running.ended)
+            : Effect.timeoutOrElse(Deferred.await(running.ended), {
+                duration: request.timeoutMillis,
+                orElse: () => Effect.fail(new WaitTimeout({ id: request.id, milliseconds: request.timeoutMillis ?? 0 }))
+              })
+        )
+      ),
+    delete: (request) =>
+      this.#call(
+        "tasks.delete",
+        request,
+        Effect.gen({ self: this }, function* () {
+          const running = yield* this.#running(request.id)
+          if (running.status === "running" && request.force !== true) {
+            return yield* new FailedPrecondition({ operation: "delete", found: "running", allowed: ["created", "stopped"] })
+          }
+          if (running.status !== "created") running.end(request.id, 137)
+          this.entries.get(request.id)!.task = null
+          return running.exit
+        })
+      ),
+    pids: (id) => this.#call("tasks.pids", id, Effect.map(this.#running(id), ({ pid }) => [pid, pid + 1])),
+    exec: (request) =>
+      this.#call(
+        "tasks.exec",
+        request,
+        Effect.gen({ self: this }, function* () {
+          yield* this.#running(request.id)
+          const { execs } = yield* this.#entry(request.id)
+          if (execs.has(request.execId)) return yield* new AlreadyExists({ kind: "exec", id: request.execId })
+          execs.set(request.execId, new Running(request.process.args ?? [], request.stdio ?? { stdin: false, log: { _tag: "json" } }, 500))
+          return yield* this.#process(request.id, request.execId)
+        })
+      ),
+    startExec: ({ execId, id }) =>
+      this.#call(
+        "tasks.startExec",
+        { execId, id },
+        Effect.gen({ self: this }, function* () {
+          const running = yield* this.#running(id, execId)
+          if (running.args[0] === "nowhere") return yield* failed("exec", "command-not-found")
+          running.begin(execId ?? "")
+          return yield* this.#process(id, execId!)
+        })
+      ),
+    deleteExec: (request) =>
+      this.#call(
+        "tasks.deleteExec",
+        request,
+        Effect.map(this.#running(request.id, request.execId), (running) => {
+          this.entries.get(request.id)!.execs.delete(request.execId)
+          return running.exit
+        })
+      ),
+    processes: (id) =>
+      this.#call(
+        "tasks.processes",
+        id,
+        Effect.flatMap(this.#entry(id), ({ execs }) => Effect.forEach([...execs.keys()], (execId) => this.#process(id, execId)))
+      ),
+    output: (request) =>
+      Stream.unwrap(
+        this.#call(
+          "tasks.output",
+          request,
+          Effect.map(this.#running(request.id, request.execId), (running) => running.output(request.follow ?? false))
+        )
+      ),
+    writeStdin: (request) =>
+      this.#call(
+        "tasks.writeStdin",
+        request.bytes.length,
+        Effect.map(this.#running(request.id, request.execId), (running) => {
+          running.input += text.decode(request.bytes)
+        })
+      ),
+    closeStdin: ({ execId, id }) =>
+      this.#call(
+        "tasks.closeStdin",
+        { execId, id },
+        Effect.map(this.#running(id, execId), (running) => {
+          if (running.args[0] !== "cat") return
+          running.print("stdout", running.input)
+          running.end(execId ?? id, 0)
+        })
+      )
+  })
+
+  readonly #steer = (id: string, operation: string, from: Running["status"], to: Running["status"]) =>
+    Effect.gen({ self: this }, function* () {
+      const running = yield* this.#running(id)
+      if (running.status !== from) return yield* new FailedPrecondition({ operation, found: running.status, allowed: [from] })
+      running.status = to
+    })
+
+  readonly #process = (id: ContainerId, execId: ExecId): Effect.Effect<Process, BerthError> =>
+    Effect.map(this.#running(id, execId), (running) => ({
+      namespace: this.entries.get(id)!.container.namespace,
+      containerId: id,
+      id: execId,
+      status: running.status === "paused" ? "running" : running.status,
+      pid: running.pid,
+      exitStatus: running.exit?.exitStatus ?? null,
+      exitedAt: running.exit?.exitedAt ?? null,
+      exitSource: running.exit?.source ?? null,
+      stdin: null,
+      stdout: null,
+      stderr: null,
+      terminal: false,
+      spec: { cwd: "/", args: running.args },
+      createdAt: at,
+      startedAt: null
+    }))
+
+  readonly #subscribe = Events.of({
+    subscribe: (request) => Stream.unwrap(this.#call("events.subscribe", request, Effect.sync(() => Stream.fromIterable(this.events))))
+  })
+
+  readonly #system = System.of({
+    info: this.#call(
+      "system.info",
+      null,
+      Effect.succeed({
+        version: "9.9.9",
+        pid: 42,
+        startedAt: at,
+        node: "v24.0.0",
+        kernel: "6.18.0",
+        cgroup: "v2" as const,
+        defaultRuntime: "fake",
+        root: "/r",
+        state: "/s"
+      })
+    ),
+    runtimes: Effect.suspend(() => this.#call("system.runtimes", null, Effect.succeed(this.drivers)))
+  })
+
+  /** The four services. */
+  get layer() {
+    return Layer.mergeAll(
+      Layer.succeed(Containers, this.containers),
+      Layer.succeed(Tasks, this.tasks),
+      Layer.succeed(Events, this.#subscribe),
+      Layer.succeed(System, this.#system)
+    )
+  }
+}
+
+const failed = (command: string, reason: RuntimeFailed["reason"]) =>
+  new RuntimeFailed({ runtime: "fake", command, exitCode: 1, reason, detail: `${reason}: no such thing`, log: [] })
+
+/** What every call to a daemon that is not there fails with. */
+export const nobody = new Unavailable({ what: "daemon", problem: "nobody answers", mend: `start one with "berth daemon"` })

@@ -1,0 +1,77 @@
+/** A `create` that is cut short, at any moment, leaves no process, no cgroup and no state of the runtime's. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option } from "effect"
+import { existsSync, readdirSync } from "node:fs"
+import { join } from "node:path"
+import { Libc } from "../../src/layers/posix/Libc.ts"
+import * as Proc from "../../src/layers/posix/Proc.ts"
+import * as OciDriver from "../../src/layers/runtime/OciDriver.ts"
+import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
+import { RuntimeName } from "../../src/schema/Ids.ts"
+import * as OciJson from "../../src/schema/OciJson.ts"
+import { bundleSpec, busyboxRootfs, canRunContainers, installed } from "../support/rootfs.ts"
+import { stubTarget, temporaryFolder } from "../support/stubRuntime.ts"
+
+const nothing = { stdin: null, stdout: null, stderr: null }
+const cgroupRoot = "/sys/fs/cgroup"
+
+const cgroupsOf = (id: string) =>
+  [".", ...readdirSync(cgroupRoot)].filter((hierarchy) => existsSync(join(cgroupRoot, hierarchy, `berth-test-${id}`)))
+
+/** Our children that live, as arguments. */
+const living = Effect.gen(function* () {
+  const alive: Array<string> = []
+  for (const pid of yield* Proc.children) {
+    const found = yield* Proc.stat(pid)
+    if (Option.exists(found, (stat) => !Proc.isDead(stat))) alive.push((yield* Proc.argv(pid)).join(" "))
+  }
+  return alive
+})
+
+const cut = Effect.fnUntraced(function* (runtime: string, binary: string, grace: string, rounds: number) {
+  yield* (yield* Libc).setChildSubreaper
+  const folder = yield* temporaryFolder
+  const rootfs = yield* busyboxRootfs
+  const root = join(folder, "state")
+  const driver = yield* OciDriver.make({
+    info: {
+      name: RuntimeName.make(runtime),
+      binary,
+      version: null,
+      capabilities: [],
+      available: true,
+      problem: null,
+      mend: null,
+      default: false
+    },
+    binary,
+    root,
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    grace: grace === "none" ? 0 : "2 seconds"
+  })
+  for (let round = 0; round < rounds; round++) {
+    const id = `cut-${runtime}-${process.pid}-${grace}-${round}`
+    const target = stubTarget(folder, id, OciJson.stringify(bundleSpec(rootfs, ["sleep", "100"], id)))
+    const fiber = yield* Effect.forkChild(driver.create(target, nothing), { startImmediately: true })
+    yield* Effect.sleep(`${(round * 36) / rounds} millis`)
+    yield* Fiber.interrupt(fiber)
+    // One that had come to its end before is the caller's to delete.
+    if (Option.isSome(Option.filter(Option.fromUndefinedOr(fiber.pollUnsafe()), (exit) => exit._tag === "Success"))) {
+      yield* driver.delete(target, { force: true })
+    }
+    assert.deepStrictEqual([id, cgroupsOf(id)], [id, []])
+    assert.deepStrictEqual([id, yield* living], [id, []])
+    assert.isFalse(existsSync(join(root, "ns", id)), id)
+  }
+})
+
+for (const runtime of ["runc", "crun"]) {
+  const binary = installed(runtime)
+  describe.skipIf(!canRunContainers || binary === null)(`interrupted create: ${runtime}`, () => {
+    for (const grace of ["some", "none"]) {
+      it.live(`with ${grace} grace`, () =>
+        cut(runtime, binary ?? "", grace, 20).pipe(Effect.provide(Layer.mergeAll(Libc.layer, OwnChildren.layer)))
+      )
+    }
+  })
+}

@@ -1,0 +1,181 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { OwnChildren } from "../../../src/layers/runtime/OwnChildren.ts"
+import * as Probe from "../../../src/layers/runtime/Probe.ts"
+import * as Runtimes from "../../../src/layers/runtime/Runtimes.ts"
+import { RuntimeName } from "../../../src/schema/Ids.ts"
+import { OciRuntime } from "../../../src/services/OciRuntime.ts"
+import { temporaryFolder, writeScript } from "../../support/stubRuntime.ts"
+
+const crun = (extra = "") => `echo "crun version 1.8.1
+commit: f8a096be
+spec: 1.0.0
++SYSTEMD +CAP ${extra}+YAJL"`
+const runc = `echo "runc version 1.1.5+ds1
+commit: 1.1.5+ds1-1
+spec: 1.0.2-dev"`
+
+/** A host with these scripts on PATH, and with these controllers in a unified hierarchy beside version 1. */
+const host = Effect.fnUntraced(function* (
+  scripts: Readonly<Record<string, string>>,
+  options: { readonly controllers?: string; readonly runtimes?: Runtimes.Options["runtimes"] } = {}
+) {
+  const folder = yield* temporaryFolder
+  const [bin, cgroupRoot] = [join(folder, "bin"), join(folder, "cgroup")]
+  mkdirSync(bin)
+  mkdirSync(join(cgroupRoot, "unified"), { recursive: true })
+  writeFileSync(join(cgroupRoot, "unified/cgroup.controllers"), `${options.controllers ?? ""}\n`)
+  for (const [name, body] of Object.entries(scripts)) writeScript(join(bin, name), body)
+  const { driver, list } = yield* OciRuntime.pipe(
+    Effect.provide(
+      Runtimes.layer({
+        stateDir: join(folder, "state"),
+        runtimes: options.runtimes ?? {},
+        cgroupRoot,
+        env: { PATH: bin }
+      }).pipe(Layer.provide(OwnChildren.layer))
+    )
+  )
+  return { bin, cgroupRoot, driver: (name: string) => driver(RuntimeName.make(name)), list }
+})
+
+describe("Runtimes", () => {
+  it.live("prefers crun, then runc", () =>
+    Effect.gen(function* () {
+      const { bin, driver, list } = yield* host({ crun: crun(), runc })
+      assert.deepStrictEqual((yield* driver("auto")).info, {
+        name: RuntimeName.make("crun"),
+        binary: join(bin, "crun"),
+        version: "1.8.1",
+        capabilities: ["isolation", "exec", "pause", "terminal", "update", "stats"],
+        available: true,
+        problem: null,
+        mend: null,
+        default: true
+      })
+      const { info } = yield* driver("runc")
+      assert.deepStrictEqual([info.version, info.default], ["1.1.5+ds1", false])
+      assert.include(info.capabilities, "checkpoint")
+      assert.deepStrictEqual(
+        (yield* list).map(({ default: isDefault, name }) => [name, isDefault]),
+        [
+          ["crun", true],
+          ["runc", false]
+        ]
+      )
+    })
+  )
+
+  it.live("knows a crun that can checkpoint", () =>
+    Effect.gen(function* () {
+      const { driver } = yield* host({ crun: crun("+CRIU ") })
+      assert.include((yield* driver("crun")).info.capabilities, "checkpoint")
+    })
+  )
+
+  it.live("takes runc where crun refuses the cgroups, and says how to mend that", () =>
+    Effect.gen(function* () {
+      const { cgroupRoot, driver, list } = yield* host({ crun: crun(), runc }, { controllers: "hugetlb misc" })
+      assert.strictEqual((yield* driver("auto")).info.name, "runc")
+      const error = yield* Effect.flip(driver("crun"))
+      assert.strictEqual(
+        error.message,
+        `runtime "crun": it refuses cgroups of both versions, and version 2 has hugetlb, misc here`
+      )
+      assert.include(error.mend, `mount -t cgroup -o hugetlb hugetlb ${cgroupRoot}/hugetlb && mkdir`)
+      const [first] = yield* list
+      assert.deepStrictEqual(
+        [first?.name, first?.available, first?.version, first?.mend],
+        ["crun", false, "1.8.1", error.mend]
+      )
+      // Mended while we run.
+      writeFileSync(join(cgroupRoot, "unified/cgroup.controllers"), "\n")
+      assert.strictEqual((yield* driver("auto")).info.name, "crun")
+    })
+  )
+
+  it.live("takes crun on a pure version 2 host, whatever its controllers", () =>
+    Effect.gen(function* () {
+      const { cgroupRoot, driver } = yield* host({ crun: crun() }, { controllers: "memory" })
+      writeFileSync(join(cgroupRoot, "cgroup.controllers"), "memory pids\n")
+      assert.strictEqual((yield* driver("auto")).info.name, "crun")
+    })
+  )
+
+  it.live("says what to install", () =>
+    Effect.gen(function* () {
+      const { driver } = yield* host({})
+      const one = yield* Effect.flip(driver("crun"))
+      assert.deepStrictEqual(
+        [one.message, one.mend],
+        [`runtime "crun": not registered or not installed`, "apt-get install crun"]
+      )
+      const two = yield* Effect.flip(driver("kata"))
+      assert.strictEqual(two.message, `runtime "kata": not registered or not installed`)
+      const three = yield* Effect.flip(driver("auto"))
+      assert.deepStrictEqual(
+        [three.message, three.mend],
+        [`runtime "auto": not registered or not installed`, "apt-get install crun"]
+      )
+    })
+  )
+
+  it.live("notices what is installed, replaced and removed meanwhile", () =>
+    Effect.gen(function* () {
+      const { bin, driver } = yield* host({})
+      yield* Effect.flip(driver("runc"))
+      writeScript(join(bin, "runc"), runc)
+      assert.strictEqual((yield* driver("runc")).info.version, "1.1.5+ds1")
+      rmSync(join(bin, "runc"))
+      writeScript(join(bin, "runc"), `echo "runc version 1.3.6"`)
+      assert.strictEqual((yield* driver("runc")).info.version, "1.3.6")
+      rmSync(join(bin, "runc"))
+      yield* Effect.flip(driver("runc"))
+    })
+  )
+
+  it.live("asks a binary for its version once", () =>
+    Effect.gen(function* () {
+      const { bin, driver } = yield* host({ runc: `echo x >> $0.asked; ${runc}` })
+      yield* Effect.all([driver("runc"), driver("runc"), driver("auto")], { concurrency: "unbounded" })
+      assert.strictEqual(readFileSync(join(bin, "runc.asked"), "utf8"), "x\n")
+    })
+  )
+
+  it.live("has the runtimes of the configuration, by name or by path", () =>
+    Effect.gen(function* () {
+      const { bin, driver, list } = yield* host(
+        { youki: `echo "youki version 0.5.0"`, other: "exit 1" },
+        { runtimes: { mine: { binary: "youki" }, broken: { binary: "other" }, gone: { binary: "/nowhere/x" } } }
+      )
+      const { info } = yield* driver("mine")
+      assert.deepStrictEqual([info.binary, info.version, info.default], [join(bin, "youki"), "0.5.0", true])
+      assert.strictEqual(
+        (yield* Effect.flip(driver("broken"))).message,
+        `runtime "broken": "${join(bin, "other")} --version" ended with code 1`
+      )
+      assert.include((yield* Effect.flip(driver("gone"))).mend, "configuration")
+      assert.deepStrictEqual(
+        (yield* list).map(({ available, name }) => [name, available]),
+        [
+          ["crun", false],
+          ["runc", false],
+          ["mine", true],
+          ["broken", false],
+          ["gone", false]
+        ]
+      )
+    })
+  )
+
+  it("reads versions of other makes", () => {
+    assert.strictEqual(Probe.parseVersion("kata-runtime  : 3.2.0\n   commit   : abc").version, "3.2.0")
+    assert.strictEqual(
+      Probe.parseVersion("runsc version release-20230920.0\nspec: 1.1.0").version,
+      "release-20230920.0"
+    )
+    assert.strictEqual(Probe.parseVersion("hello").version, null)
+  })
+})

@@ -1,0 +1,89 @@
+/** A daemon of the test's own: the built command as its own process, with a real shim, on folders that go with it. */
+import { Effect, Schedule } from "effect"
+import { spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+export const berth = fileURLToPath(new URL("../../bin/berth", import.meta.url))
+
+/** A durable and a volatile folder, removed with the scope. */
+export const folders = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-test-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  ),
+  (folder) => ({ folder, root: join(folder, "root"), state: join(folder, "state") })
+)
+
+/** Pids of the shims whose arguments name this folder. */
+export const shimsOf = (state: string): ReadonlyArray<number> =>
+  readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return []
+    try {
+      const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0")
+      return args.includes(state) && args.some((arg) => arg.endsWith("shim.js")) ? [Number(name)] : []
+    } catch {
+      return []
+    }
+  })
+
+const ended = (child: ChildProcess) =>
+  Effect.callback<void>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+  })
+
+const ready = (child: ChildProcess, log: () => string) =>
+  Effect.callback<void>((resume) => {
+    child.stdout?.on("data", () => log().includes("is ready") && resume(Effect.void))
+    child.once("exit", (code) => resume(Effect.die(`the daemon ended with ${code}: ${log()}`)))
+  }).pipe(Effect.timeout("20 seconds"))
+
+export interface Daemon {
+  readonly address: string
+  readonly folder: string
+  readonly root: string
+  readonly state: string
+  readonly pid: number
+  /** Everything it has printed. */
+  readonly log: () => string
+}
+
+/** A running daemon on folders that exist already. When the scope closes it is asked to stop, and so are its shims. */
+export const daemonOn = Effect.fnUntraced(function* (
+  place: { readonly folder: string; readonly root: string; readonly state: string },
+  options: { readonly runtime?: string; readonly env?: Readonly<Record<string, string>>; readonly args?: ReadonlyArray<string> } = {}
+) {
+  const address = `unix://${join(place.folder, "berth.sock")}`
+  let text = ""
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const args = ["daemon", "--root", place.root, "--state", place.state, "--listen", address]
+      const child = spawn(berth, [...args, "--runtime", options.runtime ?? "auto", ...(options.args ?? [])], {
+        env: { ...process.env, ...options.env },
+        stdio: ["ignore", "pipe", "pipe"]
+      })
+      child.stdout.on("data", (bytes) => (text += bytes))
+      child.stderr.on("data", (bytes) => (text += bytes))
+      return child
+    }),
+    (child) => Effect.andThen(Effect.sync(() => child.kill("SIGTERM")), ended(child))
+  )
+  yield* ready(child, () => text)
+  return { ...place, address, pid: child.pid ?? 0, log: () => text } satisfies Daemon
+})
+
+/** A daemon on folders of its own; with the scope its shims end too, killed if they must be. */
+export const daemon = Effect.fnUntraced(function* (options: Parameters<typeof daemonOn>[1] = {}) {
+  const place = yield* folders
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => shimsOf(place.state)).pipe(
+      Effect.repeat({ until: (pids) => pids.length === 0, schedule: Schedule.spaced("20 millis"), times: 100 }),
+      Effect.andThen(Effect.sync(() => shimsOf(place.state).forEach((pid) => process.kill(pid, "SIGKILL"))))
+    )
+  )
+  return yield* daemonOn(place, options)
+})
