@@ -4,6 +4,7 @@
  */
 import { Deferred, Effect, Queue } from "effect"
 import { NotFound, ResourceExhausted } from "../schema/Errors.ts"
+import { countRefused } from "../services/Metrics.ts"
 
 export interface Mailbox<Message> {
   /** Queues a command; ResourceExhausted when the mailbox is full, NotFound when the actor has ended. */
@@ -28,7 +29,10 @@ export const make = Effect.fnUntraced(function* <Message>(id: string, capacity: 
 
   const mailbox: Mailbox<Message> = {
     ask: Effect.fnUntraced(function* <A, E>(message: (reply: Deferred.Deferred<A, E>) => Message) {
-      if (waiting >= capacity) return yield* new ResourceExhausted({ resource: `mailbox of task "${id}"`, limit: capacity })
+      if (waiting >= capacity) {
+        yield* countRefused
+        return yield* new ResourceExhausted({ resource: `mailbox of task "${id}"`, limit: capacity })
+      }
       const reply = yield* Deferred.make<A, E>()
       waiting++
       if (!Queue.offerUnsafe(queue, { message: message(reply), counted: true })) return yield* gone()

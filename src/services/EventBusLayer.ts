@@ -8,6 +8,7 @@ import type { Seq } from "../schema/Ids.ts"
 import { EventBus } from "./EventBus.ts"
 import { MetadataStore } from "./MetadataStore.ts"
 import type { StoreFailure } from "./MetadataStore.ts"
+import { countEvent } from "./Metrics.ts"
 
 /** Recent events in memory. */
 const ringSize = 1024
@@ -31,7 +32,10 @@ const make = Effect.gen(function* () {
       }
       const passed = gate
       gate = Latch.makeUnsafe(false)
-      return passed.open
+      return Effect.andThen(
+        passed.open,
+        Effect.forEach(events, ({ topic }) => countEvent(topic), { discard: true })
+      )
     })
 
   const commit: EventBus["Service"]["commit"] = Effect.fn("EventBus.commit")((changes, fresh) =>

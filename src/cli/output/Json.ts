@@ -34,7 +34,12 @@ export const container = encoder(Container)
 export const task = encoder(Task)
 export const process = encoder(Process)
 export const exit = encoder(Exit)
-export const event = encoder(Event)
+const encodeEvent = encoder(Event)
+/** In the order that people read: when and where before what. */
+export const event = (value: Event) => {
+  const { event, namespace, seq, time, topic } = encodeEvent(value)
+  return { seq, time, namespace, topic, event }
+}
 export const driver = encoder(DriverInfo)
 export const serverInfo = encoder(ServerInfo)
 export const stopResult = encoder(StopResult)

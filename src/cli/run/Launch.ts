@@ -22,7 +22,7 @@ export interface Plan {
 /** Whether the daemon sees the same files as this command. */
 export const isLocal = Effect.map(root, ({ address }) => !/^https?:/.test(address) || address === defaultAddress)
 
-/** Reads the options of `run`, `create` and `spec`, and refuses those that this version cannot do. */
+/** Reads the options that shape a specification, and refuses those that this version cannot do. */
 export const specOf = Effect.fnUntraced(function* (command: string, flags: CreateFlags, words: ReadonlyArray<string>) {
   const refusal = refuse(flags)
   if (refusal !== null) return yield* refusal
@@ -37,6 +37,8 @@ export const plan = Effect.fnUntraced(function* (
   words: ReadonlyArray<string>,
   autoRemove: boolean
 ) {
+  const refusal = refuse(flags)
+  if (refusal !== null) return yield* refusal
   const rest = { stdio: yield* stdio(command, flags), autoRemove, pidFile: flags.pidFile }
   const record = yield* newRecord(command, flags)
   const made: Plan = { ...rest, container: { ...record, spec: yield* specOf(command, flags, words) } }

@@ -80,7 +80,7 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
     Effect.forEach(values, (text) => orMisuse(command, parse(text)))
   const network = Option.isNone(flags.network)
     ? undefined
-    : yield* Effect.mapError(Schema.decodeUnknownEffect(Network)(flags.network.value), (error) =>
+    : yield* Effect.mapError(Schema.decodeEffect(Network)(flags.network.value), (error) =>
         misuse(command, "--network", error.message)
       )
   const seccomp = Option.isNone(flags.seccomp)

@@ -7,7 +7,7 @@ import { Effect, Queue } from "effect"
 import type { Descriptors } from "../../services/OciRuntime.ts"
 
 const pageSize = 4096
-const pages = 17
+const pages = 16
 
 export type Direction = "input" | "output"
 

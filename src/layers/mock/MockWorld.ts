@@ -98,7 +98,7 @@ const make = Effect.fnUntraced(function* (options: MachineOptions) {
       Effect.sync(() => {
         const procs = [...(machine.containers.get(containerKey(ref))?.procs ?? [])]
         const init = procs.find(({ kind }) => kind === "init")
-        if (init !== undefined) init.oomKilled = true
+        
         return init !== undefined && deliver(init, 9, "without")
       }),
     oomKilled: (identity) => Effect.sync(() => machine.ranOut(identity)),

@@ -100,7 +100,7 @@ export class FakeDaemon {
     Effect.gen({ self: this }, function* () {
       this.calls.push({ call, request })
       this.namespaces.add(yield* CurrentNamespace)
-      if (this.failure !== null) return yield* Effect.fail(this.failure)
+      if (this.failure !== null) return yield* this.failure
       return yield* effect
     })
 

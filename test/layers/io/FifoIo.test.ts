@@ -7,6 +7,7 @@ import {
   constants,
   existsSync,
   linkSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -141,7 +142,7 @@ describe("FifoIo", () => {
     Effect.gen(function* () {
       for (const script of [
         "sleep 60 & echo done",
-        "yes & sleep 0.1; echo done",
+        "cat /dev/zero & sleep 0.1; echo done >&2",
         "(sleep 0.3; echo late) & echo done"
       ]) {
         const directory = yield* temporaryFolder
@@ -149,7 +150,7 @@ describe("FifoIo", () => {
         const child = yield* start(io, script)
         yield* ended(child)
         assert.isBelow(yield* milliseconds(io.drained), 1000, script)
-        assert.include(logged(directory, "stdout").toString(), "done\n", script)
+        assert.include(logged(directory, script.includes("zero") ? "stderr" : "stdout").toString(), "done\n", script)
         if (!script.includes("late")) continue
         yield* until(() => logged(directory, "stdout").includes("late\n"))
       }
@@ -259,6 +260,28 @@ describe("FifoIo", () => {
       assert.deepStrictEqual(readdirSync(directory), ["init.log"])
       yield* until(() => descriptors() === before)
     }).pipe(Effect.provide(layer))
+  )
+
+  it.live("holds a process back while its log is stuck, and loses nothing", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryFolder
+      // A FIFO that nobody reads is a disk that takes nothing and does not say why.
+      const logFile = join(directory, "init.log")
+      yield* Effect.flatMap(Libc, (libc) => libc.mkfifo(logFile, 0o600))
+      const scope = yield* Scope.make()
+      const io = yield* open(directory).pipe(Scope.provide(scope))
+      const child = yield* start(io, "yes 0123456 | head -c 5000000")
+      yield* Effect.sleep("300 millis")
+      assert.isNull(child.exitCode)
+      const copy = join(directory, "copy")
+      const reader = spawn("cat", [logFile], { stdio: ["ignore", openSync(copy, "w"), "ignore"] })
+      assert.strictEqual(yield* ended(child), 0)
+      yield* io.drained
+      yield* Scope.close(scope, Exit.void)
+      yield* ended(reader)
+      renameSync(copy, logFile)
+      assert.isTrue(logged(directory, "stdout").toString() === "0123456\n".repeat(625_000))
+    }).pipe(Effect.provide(Layer.mergeAll(layer, Libc.layer)))
   )
 
   it.live("lets go of the streams when the last process has closed them", () =>

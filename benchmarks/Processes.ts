@@ -1,0 +1,23 @@
+/** Processes of this machine, told apart by the folder that their arguments name: each server of a benchmark has folders of its own. */
+import { readdirSync, readFileSync } from "node:fs"
+
+const read = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8")
+  } catch {
+    // It has ended meanwhile.
+    return ""
+  }
+}
+
+/** Pids of the processes that have a path below `folder` among their arguments. */
+export const processesOf = (folder: string): ReadonlyArray<number> =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/cmdline`).includes(`${folder}/`))
+    .map(Number)
+
+/** Memory of processes in MB, what they share with others divided among all that share it. */
+export const proportionalMemory = (pids: ReadonlyArray<number>): number => {
+  const kibibytes = pids.map((pid) => Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0))
+  return kibibytes.reduce((sum, value) => sum + value, 0) / 1024
+}

@@ -1,0 +1,69 @@
+/**
+ * How long a container's life takes, side by side in one run: the runtime's bare binary, berth inside the app, berth through its daemon, and containerd.
+ * It prints and writes what it found; it judges nothing.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Cause, Console, DateTime, Effect, Option, Result } from "effect"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Failure, attempt } from "./Failure.ts"
+import * as Machine from "./Machine.ts"
+import * as Options from "./Options.ts"
+import * as Report from "./Report.ts"
+import * as Section from "./Section.ts"
+
+const results = fileURLToPath(new URL("./results/", import.meta.url))
+
+const save = Effect.fnUntraced(function* (file: string | null, content: (date: string) => object) {
+  const date = DateTime.formatIso(yield* DateTime.now)
+  const path = file ?? join(results, `lifecycle-${date.slice(0, 19).replaceAll(":", "")}.json`)
+  yield* attempt("results", () => {
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, `${JSON.stringify(content(date), null, 2)}\n`)
+  })
+  yield* Console.log(`results in ${path}`)
+})
+
+const bench = Effect.gen(function* () {
+  const options = yield* Options.parse(process.argv.slice(2))
+  if (options === null) return yield* Console.log(Options.usage)
+  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root: sudo npm run bench" })
+  const machine = yield* Machine.describe
+  yield* Console.log(Report.machineLine(machine))
+
+  const reports: Array<Report.Report> = []
+  const failures: Array<Failure> = []
+  for (const runtime of options.runtimes) {
+    const binary = Machine.find(runtime)
+    const measured = yield* Effect.result(
+      binary === null
+        ? Effect.fail(new Failure({ what: runtime, problem: `not installed (Debian: apt-get install ${runtime})` }))
+        : Section.measure(options, runtime, binary)
+    )
+    if (Result.isFailure(measured)) {
+      failures.push(measured.failure)
+      yield* Console.error(`bench: ${measured.failure.message}`)
+      continue
+    }
+    const report = Report.make(measured.success)
+    reports.push(report)
+    yield* Console.log(`\n${Report.table(report, options.concurrency)}`)
+  }
+  yield* Console.log("")
+  yield* save(options.json, (date) => ({ date, machine, options, reports, failures: failures.map(({ message }) => message) }))
+  for (const report of reports) yield* Console.log(Report.verdict(report))
+  if (failures.length > 0) return yield* new Failure({ what: "result", problem: `${failures.length} of ${options.runtimes.length} runtimes failed` })
+})
+
+const explain = (cause: Cause.Cause<Failure>): string => {
+  const found = Cause.findErrorOption(cause)
+  return Option.isSome(found) ? found.value.message : Cause.pretty(cause)
+}
+
+bench.pipe(
+  Effect.tapCause((cause) =>
+    Cause.hasInterruptsOnly(cause) ? Effect.void : Console.error(`bench: ${explain(cause)}`)
+  ),
+  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
+)
