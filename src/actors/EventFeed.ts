@@ -1,5 +1,6 @@
 /** `Events` over the bus: the caller's namespace, from a sequence number or a time, through filters. */
 import { DateTime, Effect, Layer, Stream } from "effect"
+import { InvalidArgument } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
 import { Seq } from "../schema/Ids.ts"
 import type { SubscribeRequest } from "../schema/Requests.ts"
@@ -15,6 +16,10 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         const namespace = yield* CurrentNamespace
         const wanted = yield* Effect.fromResult(Filter.parseAll(filters ?? []))
+        const last = yield* bus.last
+        if (after !== undefined && after > last) {
+          return yield* new InvalidArgument({ field: "after", problem: `the log ends at ${last}; is it of another daemon?` })
+        }
         return bus.subscribe({ after: after ?? Seq.make(0), follow: follow ?? false }).pipe(
           Stream.filter(
             (event) =>

@@ -118,7 +118,7 @@ const make = Effect.gen(function* () {
     const driver = yield* runtime.driver(request.runtime)
     const bundle = yield* directory.create(request.namespace, request.containerId, request.spec)
     const target: Target = { namespace: request.namespace, containerId: request.containerId, bundle }
-    const processScope = yield* Scope.make()
+    const processScope = yield* Scope.fork(scope)
     let created = false
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -183,7 +183,7 @@ const make = Effect.gen(function* () {
     const { execId } = request
     const ref: Ref = { namespace: request.namespace, containerId: request.containerId, execId }
     if (execs.has(execId)) return yield* new AlreadyExists({ kind: "exec", id: execId })
-    const processScope = yield* Scope.make()
+    const processScope = yield* Scope.fork(scope)
     const folder = yield* directory.prepareExec(request.namespace, request.containerId, execId)
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -324,7 +324,7 @@ const make = Effect.gen(function* () {
     const driver = yield* runtime.driver(record.runtime)
     const key = containerKey(record.ref)
     const folder = directory.directory(record.ref)
-    const processScope = yield* Scope.make()
+    const processScope = yield* Scope.fork(scope)
     const io = yield* processIo
       .open({ ref: record.ref, stdio: record.stdio, directory: folder, logFile: record.logFile })
       .pipe(Scope.provide(processScope))

@@ -51,8 +51,7 @@ const replace = (path: string, text: string): void => {
 const removeFolder = (folder: string, last: string): void => {
   for (const entry of entries(folder)) {
     const path = join(folder, entry.name)
-    if (entry.isDirectory()) rmdirSync(path)
-    else if (entry.name !== last) unlinkSync(path)
+    if (entry.name !== last) unless("ENOENT", () => (entry.isDirectory() ? rmdirSync(path) : unlinkSync(path)))
   }
   rmSync(join(folder, last), { force: true })
   unless("ENOENT", () => rmdirSync(folder))

@@ -17,6 +17,8 @@ export const refuse = (): never => {
 }
 
 const isWord = (char: string) => /^\w$/.test(char)
+
+/** POSIX's classes, as JavaScript writes them between brackets. */
 const classes: { readonly [name: string]: string } = {
   alnum: "0-9A-Za-z",
   alpha: "A-Za-z",
@@ -128,10 +130,8 @@ export const parse = (source: string): Node => {
     if (take(/b/y) !== null) return place(edge)
     if (take(/B/y) !== null) return place((previous, next) => !edge(previous, next))
     const known = take(/[dDsSwW]|[pP](?:\w|\{\^?\w+\})|[fnrtv]|x(?:[0-9A-Fa-f]{2}|\{[0-9A-Fa-f]{1,6}\})/y)
-    if (known !== null) {
-      return charTest(translated(`\\${known[0]}`), flags)
-    }
-    const other = take(/[^\w\s]/uy)
+    if (known !== null) return charTest(translated(`\\${known[0]}`), flags)
+    const other = take(/[^A-Za-z0-9\s]/uy)
     return other === null ? refuse() : literal(other[0], flags)
   }
   const bracket = (): Node => {
@@ -139,7 +139,13 @@ export const parse = (source: string): Node => {
     if (found === null) return refuse()
     const [, not = "", first = "", rest = ""] = /^(\^?)(\]?)(.*)\]$/s.exec(found[0]) ?? []
     const body = translated(rest).replace(/\[:(\^?\w+):\]|\\.|\[/gsu, (text, name: string | undefined) =>
-      name !== undefined ? (classes[name] ?? refuse()) : text === "[" ? "\\[" : text
+      name !== undefined
+        ? Object.hasOwn(classes, name)
+          ? (classes[name] ?? "")
+          : refuse()
+        : text === "["
+          ? "\\["
+          : text
     )
     return charTest(`[${not}${first === "" ? "" : "\\]"}${body}]`, flags)
   }

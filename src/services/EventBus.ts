@@ -18,7 +18,8 @@ export class EventBus extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<Event>, CommitFailure>
     /**
      * Every event after `after`, each once, in the order of `seq`; without `follow` it ends at what the log held when the stream began to run. Where the
-     * log no longer reaches back to `after` it starts with the oldest event that is left. A subscriber may be slow, or stop reading for hours.
+     * log no longer reaches back to `after` it starts with the oldest event that is left; an `after` that is still to come is waited for. A subscriber
+     * may be slow, or stop reading for hours.
      */
     readonly subscribe: (options: {
       readonly after: Seq

@@ -27,8 +27,8 @@ export const toEvent = (seq: Seq, time: DateTime.Utc, { namespace, payload }: Ne
 })
 
 /**
- * How long events are kept. Two are kept whatever their age: the newest of all, so that `seq` never starts again, and the newest exit of every task that
- * still exists, so that its end can always be read. Only what is older goes; the log never loses one in the middle of what it keeps for its age.
+ * How long events are kept. Two kinds stay whatever their age: the newest of all, so that `seq` never starts again, and the newest exit of every task that
+ * still exists, so that its end can always be read. Before the oldest of the others there may be gaps; after it there is none.
  */
 export interface Retention {
   /** So many of the newest. */

@@ -41,7 +41,7 @@ export const daemon = Command.make(
       Flag.withDescription("The runtime of containers that name none; default auto, the best that works"),
       Flag.withDefault(defaults.runtime)
     ),
-    config: Flag.File("config", { mustExist: true }).pipe(
+    config: Flag.Path("config").pipe(
       Flag.withMetavar("<FILE>"),
       Flag.withDescription("A JSON file with more settings"),
       Flag.optional

@@ -20,7 +20,7 @@ export const toLine = (event: Event): string => {
     value === null || own.includes(key) ? [] : [`${key}=${typeof value === "string" ? value : JSON.stringify(value)}`]
   )
   const words = [event.topic.padEnd(19), containerId ?? id ?? "", ...details]
-  return printable([`${event.seq}`.padStart(6), DateTime.formatIso(event.time), ...words].join("  "))
+  return printable([`${event.seq}`, DateTime.formatIso(event.time), ...words].join("  "))
 }
 
 export const events = Command.make(

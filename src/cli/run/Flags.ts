@@ -14,7 +14,7 @@ const whole = (name: string, description: string) =>
 /** What any process may be given. */
 export const processFlags = {
   env: Params.texts("env", "<NAME=VALUE>", "A variable of its environment").pipe(Params.alias("e")),
-  envFile: Flag.File("env-file", { mustExist: true }).pipe(
+  envFile: Flag.Path("env-file").pipe(
     Flag.withMetavar("<FILE>"),
     Flag.withDescription("Variables from a file, one a line, # for comments; --env wins"),
     Flag.atLeast(0)
@@ -34,7 +34,7 @@ export const specFlags = {
     Flag.optional
   ),
   overlay: Params.toggle("overlay", "Copy on write over --rootfs, thrown away afterwards"),
-  bundle: Flag.Directory("bundle").pipe(
+  bundle: Flag.Path("bundle").pipe(
     Flag.withMetavar("<DIR>"),
     Flag.withDescription("A folder with config.json, in place of --rootfs and of every option that shapes the specification"),
     Flag.optional

@@ -162,7 +162,7 @@ export const open = (path: string): Effect.Effect<LogWriter, ResourceExhausted |
       Effect.suspend(() => (written >= target ? Effect.void : Effect.andThen(progress.await, reached(target))))
     const flush = Effect.suspend(() => reached(taken()))
     const stalled = Effect.gen(function* () {
-      for (let silent = 0; silent < (failing ? 1 : patience); ) {
+      for (let silent = 0; silent < (failing ? 1 : patience);) {
         const before = written
         yield* Effect.sleep("2 seconds")
         silent = written === before ? silent + 1 : 0

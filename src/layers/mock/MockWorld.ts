@@ -32,6 +32,7 @@ export class MockWorld extends Context.Service<
   {
     /** Processes that match and start from now on follow the script, not their command line. The newest that fits counts. */
     readonly script: (match: Match, script: Script) => Effect.Effect<void>
+    /** How calls of an operation behave from now on. The newest rule that fits and is not used up counts; an empty one takes the older ones back. */
     readonly onOperation: Faults["onOperation"]
     /** The next call of that operation fails and does nothing. */
     readonly failNext: <Op extends Operation>(operation: Op, error: Failures[Op], match?: Match) => Effect.Effect<void>
@@ -98,7 +99,7 @@ const make = Effect.fnUntraced(function* (options: MachineOptions) {
       Effect.sync(() => {
         const procs = [...(machine.containers.get(containerKey(ref))?.procs ?? [])]
         const init = procs.find(({ kind }) => kind === "init")
-        
+        if (init !== undefined) init.oomKilled = true
         return init !== undefined && deliver(init, 9, "without")
       }),
     oomKilled: (identity) => Effect.sync(() => machine.ranOut(identity)),

@@ -96,7 +96,12 @@ const makeConnection = (database: DatabaseSync): SqlConnection.Connection => {
     executeUnprepared: (sql, params, transform) => rows(prepare, sql, params, transform),
     executeValues: (sql, params) => values(prepared, sql, params),
     executeValuesUnprepared: (sql, params) => values(prepare, sql, params),
-    executeRaw: (sql, params) => attempt("execute", () => prepared(sql).statement.run(...params.map(parameter))),
+    executeRaw: (sql, params) =>
+      attempt("execute", () => {
+        const { returnsRows, statement } = prepared(sql)
+        const args = params.map(parameter)
+        return returnsRows ? statement.all(...args) : statement.run(...args)
+      }),
     // A statement of its own: a prepared one may be run again while the stream is half read. Left half read, it would hold the journal.
     executeStream: (sql, params, transform) =>
       Stream.unwrap(

@@ -54,7 +54,7 @@ describe("berth ps", () => {
       assert.strictEqual(stdout.split("\n").length, 2)
       const tasks = lastJson(stdout) as ReadonlyArray<{ readonly container: { readonly id: string; readonly labels: object } }>
       assert.strictEqual(tasks.length, 1)
-      assert.deepInclude(tasks[0], { id: "web", containerId: "web", status: "running", pid: 101, exitStatus: null, exitedAt: null })
+      assert.deepInclude(tasks[0] as object, { id: "web", containerId: "web", status: "running", pid: 101, exitStatus: null, exitedAt: null })
       assert.deepInclude(tasks[0]?.container, { id: "web", labels: { app: "shop" } })
       const all = lastJson((yield* berth(["ps", "-a", "--json"], { daemon })).stdout) as ReadonlyArray<object>
       assert.deepInclude(all[0], { id: "idle", status: null, pid: null, exitStatus: null })
@@ -163,7 +163,7 @@ describe("berth events", () => {
       for (const since of ["42", "2026-01-01T00:00:00Z", "10m"]) yield* berth(["events", "--since", since], { daemon })
       const since = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
       const [first, second, third] = daemon.requests("events.subscribe") as ReadonlyArray<{ readonly since?: DateTime.Utc }>
-      assert.deepStrictEqual(first, { after: 42, filters: [], follow: true })
+      assert.deepStrictEqual(first as unknown, { after: 42, filters: [], follow: true })
       assert.isTrue(DateTime.Equivalence(second?.since ?? since, since) && second?.since !== undefined)
       assert.isTrue(DateTime.Equivalence(third?.since ?? since, since) && third?.since !== undefined)
       assert.strictEqual((yield* berth(["events", "--since", "yesterday"])).code, 2)

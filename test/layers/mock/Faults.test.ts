@@ -113,6 +113,21 @@ describe("faults", () => {
     }).pipe(Effect.provide(layer()))
   )
 
+  it.effect("of several rules the newest acts, and the older ones when it is used up", () =>
+    Effect.gen(function* () {
+      const world = yield* MockWorld
+      const mock = yield* driver
+      const { at } = yield* running("c", ["sleep", "inf"])
+      yield* world.onOperation("pids", { args: "sleep" }, { fail: failed("pids", "older") })
+      yield* world.failNext("pids", failed("pids", "newer"))
+      assert.include(yield* tag(mock.pids(at)), "newer")
+      assert.include(yield* tag(mock.pids(at)), "older")
+      assert.include(yield* tag(mock.pids(at)), "older")
+      yield* world.onOperation("pids", {}, {})
+      assert.strictEqual((yield* mock.pids(at)).length, 1)
+    }).pipe(Effect.provide(layer()))
+  )
+
   it.effect("a failure after the act is known, and a start that failed so has started", () =>
     Effect.gen(function* () {
       const world = yield* MockWorld

@@ -5,7 +5,20 @@ import { ContainerId, Namespace } from "../../../src/schema/Ids.ts"
 import { layer } from "../../../src/layers/mock/MockLayers.ts"
 import { interpret } from "../../../src/layers/mock/MockPrograms.ts"
 import { MockWorld } from "../../../src/layers/mock/MockWorld.ts"
-import { bundle, driver, none, printed, processOf, running, sh, signal, SIGHUP, SIGTERM, text } from "./support.ts"
+import {
+  bundle,
+  driver,
+  none,
+  printed,
+  processOf,
+  running,
+  sh,
+  signal,
+  SIGHUP,
+  SIGKILL,
+  SIGTERM,
+  text
+} from "./support.ts"
 
 /** Runs a command as init for up to an hour: status, milliseconds that it took, output. */
 const run = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
@@ -177,7 +190,10 @@ describe("scripts", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(ended)).exitStatus, 137)
       assert.isTrue(yield* world.oomKilled(hog.identity))
-      assert.isFalse(yield* world.oomKilled(other.identity))
+      const killed = yield* running("killed", ["sleep", "inf"])
+      yield* signal(killed.identity, SIGKILL)
+      yield* killed.exit
+      for (const { identity } of [killed, other]) assert.isFalse(yield* world.oomKilled(identity))
       assert.isTrue(yield* world.oom(other.at))
       assert.strictEqual((yield* other.exit).exitStatus, 137)
       assert.isTrue(yield* world.oomKilled(other.identity))
