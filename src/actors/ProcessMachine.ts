@@ -19,7 +19,8 @@ export const Command = Data.taggedEnum<Command>()
 export type Report = Data.TaggedEnum<{
   StartDone: { readonly identity: Identity; readonly at: DateTime.Utc }
   StartFailed: {}
-  DeleteDone: {}
+  DeleteDone: { readonly exit: Exit | null }
+  DeleteFailed: {}
   Exited: { readonly exit: Exit }
 }>
 export const Report = Data.taggedEnum<Report>()
@@ -72,21 +73,16 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
           return reject(state, "running")
         case "Delete":
           return go({ _tag: "Deleted", exit: null })
+        // The answer to its start was lost on the way, and it runs.
+        case "StartDone":
+          return started(facts, input, null)
         default:
           return stay(state)
       }
     case "Starting":
       switch (input._tag) {
-        case "StartDone": {
-          const { at: startedAt, identity } = input
-          const started: Payload = {
-            topic: "/tasks/exec-started",
-            event: { containerId: facts.containerId, execId: facts.execId, pid: identity.pid }
-          }
-          return state.exit === null
-            ? go({ _tag: "Running", identity, startedAt }, [started])
-            : go({ _tag: "Stopped", identity, startedAt, exit: state.exit }, [started, exited(facts, state.exit)])
-        }
+        case "StartDone":
+          return started(facts, input, state.exit)
         case "StartFailed":
           return go({ _tag: "Created" })
         case "Exited":
@@ -97,7 +93,12 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
           return reject(state, "running")
         case "Delete":
           return input.force
-            ? go({ _tag: "Deleting", exit: state.exit }, [], Operation.Cancel(), Operation.Delete())
+            ? go(
+                { _tag: "Deleting", identity: null, startedAt: null, exit: state.exit },
+                [],
+                Operation.Cancel(),
+                Operation.Delete()
+              )
             : reject(state, "created", "stopped")
         default:
           return stay(state)
@@ -113,7 +114,7 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
           return reject(state, "created")
         case "Delete":
           return input.force
-            ? go({ _tag: "Deleting", exit: null }, [], Operation.Delete())
+            ? go({ _tag: "Deleting", identity, startedAt, exit: null }, [], Operation.Delete())
             : reject(state, "created", "stopped")
         default:
           return stay(state)
@@ -126,7 +127,7 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
         case "Start":
           return reject(state, "created")
         case "Delete":
-          return go({ _tag: "Deleting", exit: state.exit }, [], Operation.Delete())
+          return go({ ...state, _tag: "Deleting" }, [], Operation.Delete())
         default:
           return stay(state)
       }
@@ -134,13 +135,21 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
       switch (input._tag) {
         case "Exited":
           return state.exit === null ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)]) : stay(state)
-        case "DeleteDone":
-          return go({ _tag: "Deleted", exit: state.exit })
+        case "DeleteDone": {
+          const exit = state.exit ?? input.exit
+          return go({ _tag: "Deleted", exit }, state.exit === null && exit !== null ? [exited(facts, exit)] : [])
+        }
+        case "DeleteFailed": {
+          const { exit, identity, startedAt } = state
+          if (identity === null || startedAt === null) return go({ _tag: "Created" })
+          return go(exit === null ? { _tag: "Running", identity, startedAt } : { _tag: "Stopped", identity, startedAt, exit })
+        }
         case "Signal":
           return finished(state)
         case "Start":
-        case "Delete":
           return reject(state, "created", "stopped")
+        case "Delete":
+          return input.force ? go(state, [], Operation.Cancel(), Operation.Delete()) : reject(state, "created", "stopped")
         default:
           return stay(state)
       }
@@ -149,6 +158,21 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
         ? finished(state)
         : stay(state)
   }
+}
+
+/** It runs, or has run where its exit was there first. */
+const started = (
+  facts: Facts,
+  { at: startedAt, identity }: Extract<Report, { readonly _tag: "StartDone" }>,
+  exit: Exit | null
+): Next => {
+  const event: Payload = {
+    topic: "/tasks/exec-started",
+    event: { containerId: facts.containerId, execId: facts.execId, pid: identity.pid }
+  }
+  return exit === null
+    ? go({ _tag: "Running", identity, startedAt }, [event])
+    : go({ _tag: "Stopped", identity, startedAt, exit }, [event, exited(facts, exit)])
 }
 
 const exited = (facts: Facts, exit: Exit): Payload => ({

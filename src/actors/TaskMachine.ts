@@ -142,6 +142,9 @@ const created = (facts: Facts, state: Of<"Created">, input: Input): Next => {
       return go({ _tag: "Deleting", identity, startedAt: null, exit: null }, [], Operation.Delete())
     case "Exited":
       return end(facts, identity, null, input.exit)
+    // The answer to its start was lost on the way, and it runs.
+    case "StartDone":
+      return started(facts, identity, input.at)
     case "Oom":
       return go(state, [oom(facts)])
     case "Pause":
@@ -157,9 +160,7 @@ const starting = (facts: Facts, state: Of<"Starting">, input: Input): Next => {
   const { identity } = state
   switch (input._tag) {
     case "StartDone": {
-      const running = go({ _tag: "Running", identity, startedAt: input.at }, [
-        { topic: "/tasks/start", event: { containerId: facts.containerId, pid: identity.pid } }
-      ])
+      const running = started(facts, identity, input.at)
       return state.exit === null ? running : after(running, end(facts, identity, input.at, state.exit))
     }
     case "StartFailed":
@@ -298,6 +299,11 @@ const after = (first: Next, second: Next): Next => ({
   events: [...first.events, ...second.events],
   operations: [...first.operations, ...second.operations]
 })
+
+const started = (facts: Facts, identity: Identity, startedAt: DateTime.Utc): Next =>
+  go({ _tag: "Running", identity, startedAt }, [
+    { topic: "/tasks/start", event: { containerId: facts.containerId, pid: identity.pid } }
+  ])
 
 const end = (facts: Facts, identity: Identity, startedAt: DateTime.Utc | null, exit: Exit): Next =>
   facts.autoRemove

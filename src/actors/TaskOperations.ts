@@ -41,7 +41,7 @@ export const make = Effect.gen(function* () {
   const remove = (tree: Tree, ref: ContainerRef) =>
     Effect.gen(function* () {
       const { execs, init } = yield* host.delete(ref)
-      yield* outputLog.remove(ref.namespace, ref.containerId)
+      yield* outputLog.remove({ ...ref, execId: null })
       const exits = execs
         .filter(({ execId }) => tree.execs.has(execId))
         .map(({ execId, exit }): Addressed => ({ execId, input: ProcessMachine.Report.Exited({ exit }) }))
@@ -66,6 +66,7 @@ export const make = Effect.gen(function* () {
         return host.signal({ ref, signal: operation.signal, all: false }).pipe(Effect.as(reported()), orElse([]))
       case "Delete":
         return host.deleteExec(ref).pipe(
+          Effect.andThen(outputLog.remove(ref)),
           Effect.as(reported({ execId, input: ProcessMachine.Report.DeleteDone() })),
           orElse([{ execId, input: ProcessMachine.Report.DeleteDone() }])
         )

@@ -49,6 +49,9 @@ const nothing = (tree: Tree, rejection: Rejection | null = null): Step => ({
   rejection
 })
 
+/** 128 + SIGKILL. */
+const sigkilled = 137
+
 const found = (tag: string) => tag.toLowerCase()
 
 const rejection = (
@@ -67,11 +70,31 @@ const told = (tree: Tree, payloads: ReadonlyArray<Payload>): ReadonlyArray<NewEv
 export const step = (tree: Tree, message: Addressed): Step =>
   message.execId === null ? stepInit(tree, message.input) : stepExec(tree, message.execId, message.input)
 
+const anyLive = ({ execs }: Tree) => Array.from(execs.values()).some(({ state }) => ProcessMachine.isLive(state))
+
 const stepInit = (tree: Tree, input: TaskMachine.Input): Step => {
   const { task } = tree
-  if (input._tag === "Exited" && Array.from(tree.execs.values()).some(({ state }) => ProcessMachine.isLive(state))) {
-    return nothing({ ...tree, held: input.exit })
+  // The first that is told of it counts, as everywhere.
+  if (input._tag === "Exited" && anyLive(tree)) return nothing({ ...tree, held: tree.held ?? input.exit })
+  if (input._tag === "DeleteDone" && task.state._tag === "Deleting" && tree.execs.size > 0) {
+    const last = tree.held ?? input.exit
+    const ends = last === null ? [] : killed(tree, task.state.exit ?? last)
+    const gone = transit({ ...tree, held: null }, TaskMachine.Report.DeleteDone({ exit: last }))
+    return { ...gone, events: [...ends, ...gone.events] }
   }
+  return transit(tree, input)
+}
+
+/** What was alive in a container that is gone went with it. Only the ends of those whose start was told are told. */
+const killed = (tree: Tree, { exitedAt }: Exit): ReadonlyArray<NewEvent> =>
+  Array.from(tree.execs.values()).flatMap(({ id, state }) => {
+    if (!ProcessMachine.isLive(state) || !("identity" in state) || state.identity === null) return []
+    const exit = { id, pid: state.identity.pid, exitStatus: sigkilled, exitedAt, oomKilled: false, source: "inferred" as const }
+    return told(tree, ProcessMachine.transition({ containerId: tree.task.id, execId: id }, state, ProcessMachine.Report.Exited({ exit })).events)
+  })
+
+const transit = (tree: Tree, input: TaskMachine.Input): Step => {
+  const { task } = tree
   const facts = { containerId: task.id, terminal: task.terminal, autoRemove: task.autoRemove }
   const next = TaskMachine.transition(facts, task.state, input)
   const oomCount = task.oomCount + next.events.filter(({ topic }) => topic === "/tasks/oom").length
@@ -99,8 +122,9 @@ const stepInit = (tree: Tree, input: TaskMachine.Input): Step => {
 const stepExec = (tree: Tree, execId: ExecId, input: ProcessMachine.Input): Step => {
   const record = tree.execs.get(execId)
   if (record === undefined) return nothing(tree, { _tag: "NoSuchExec" })
-  if (input._tag === "Start" && record.state._tag === "Created" && tree.task.state._tag !== "Running") {
-    return nothing(tree, { _tag: "Precondition", found: found(tree.task.state._tag), allowed: ["running"] })
+  if (input._tag === "Start" && record.state._tag === "Created" && (tree.held !== null || tree.task.state._tag !== "Running")) {
+    const met = tree.held === null ? found(tree.task.state._tag) : "stopped"
+    return nothing(tree, { _tag: "Precondition", found: met, allowed: ["running"] })
   }
   const facts = { containerId: tree.task.id, execId }
   const next = ProcessMachine.transition(facts, record.state, input)
@@ -112,7 +136,7 @@ const stepExec = (tree: Tree, execId: ExecId, input: ProcessMachine.Input): Step
     rejection: rejection(next, record.state._tag)
   }
   const { held } = tree
-  if (held === null || Array.from(own.tree.execs.values()).some(({ state }) => ProcessMachine.isLive(state))) return own
+  if (held === null || anyLive(own.tree)) return own
   const last = stepInit({ ...own.tree, held: null }, TaskMachine.Report.Exited({ exit: held }))
   return {
     ...last,
@@ -139,8 +163,9 @@ const withExec = (tree: Tree, record: ProcessRecord): Tree => {
 export const addExec = (tree: Tree, record: ProcessRecord): Step => {
   const { state } = tree.task
   if (tree.execs.has(record.id)) return nothing(tree, { _tag: "ExecExists" })
-  if (state._tag !== "Running" && state._tag !== "Created" && state._tag !== "Starting") {
-    return nothing(tree, { _tag: "Precondition", found: taskStatus(state), allowed: ["created", "running"] })
+  if (tree.held !== null || (state._tag !== "Running" && state._tag !== "Created" && state._tag !== "Starting")) {
+    const met = tree.held === null ? taskStatus(state) : "stopped"
+    return nothing(tree, { _tag: "Precondition", found: met, allowed: ["created", "running"] })
   }
   return {
     ...nothing(withExec(tree, record)),

@@ -16,6 +16,8 @@ export type Identity = typeof Identity.Type
 const at = Schema.DateTimeUtcFromString
 const held = { exit: Schema.NullOr(Exit) }
 const live = { identity: Identity, startedAt: at }
+/** What it was before: what had not begun has no identity, what was never started no time. */
+const deleting = { identity: Schema.NullOr(Identity), startedAt: Schema.NullOr(at), ...held }
 
 export const TaskState = Schema.TaggedUnion({
   Creating: held,
@@ -26,7 +28,7 @@ export const TaskState = Schema.TaggedUnion({
   Paused: live,
   Resuming: live,
   Stopped: { identity: Identity, startedAt: Schema.NullOr(at), exit: Exit },
-  Deleting: { identity: Schema.NullOr(Identity), startedAt: Schema.NullOr(at), ...held },
+  Deleting: deleting,
   Deleted: held
 })
 export type TaskState = typeof TaskState.Type
@@ -36,7 +38,7 @@ export const ProcessState = Schema.TaggedUnion({
   Starting: held,
   Running: live,
   Stopped: { ...live, exit: Exit },
-  Deleting: held,
+  Deleting: deleting,
   Deleted: held
 })
 export type ProcessState = typeof ProcessState.Type

@@ -3,7 +3,7 @@
  * OutputLog. It uses no timers and no I/O of its own, so that it is deterministic under any scheduler. It keeps everything until it is removed.
  */
 import { Cause, Context, DateTime, Deferred, Effect, Layer, Stream } from "effect"
-import { containerKey, processKey } from "../schema/Ids.ts"
+import { processKey } from "../schema/Ids.ts"
 import type { ProcessRef } from "../schema/Ids.ts"
 import type { OutputChunk } from "../schema/Process.ts"
 import { OutputLog } from "./OutputLog.ts"
@@ -89,9 +89,9 @@ const make = (): MemoryOutput["Service"] => {
           `/memory/logs/${processKey(ref)}`
         ),
       read: (ref, { ended }) => Stream.scoped(Stream.fromPull(Effect.suspend(() => follow(open(ref), ended)))),
-      remove: (namespace, id) =>
+      remove: (ref) =>
         Effect.sync(() => {
-          const key = containerKey({ namespace, containerId: id })
+          const key = processKey(ref)
           for (const name of logs.keys()) if (name === key || name.startsWith(`${key}/`)) logs.delete(name)
         })
     }

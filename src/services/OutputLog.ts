@@ -2,7 +2,7 @@
 import { Context } from "effect"
 import type { Effect, Stream } from "effect"
 import type { Unavailable } from "../schema/Errors.ts"
-import type { ContainerId, Namespace, ProcessRef } from "../schema/Ids.ts"
+import type { ProcessRef } from "../schema/Ids.ts"
 import type { OutputChunk } from "../schema/Process.ts"
 
 export class OutputLog extends Context.Service<
@@ -18,7 +18,7 @@ export class OutputLog extends Context.Service<
       ref: ProcessRef,
       options: { readonly ended: Effect.Effect<void> | null }
     ) => Stream.Stream<OutputChunk, Unavailable>
-    /** Removes the logs of a container and of its execs. */
-    readonly remove: (namespace: Namespace, id: ContainerId) => Effect.Effect<void>
+    /** Removes the log of an exec, or with init's those of all its container's execs. */
+    readonly remove: (ref: ProcessRef) => Effect.Effect<void>
   }
 >()("berth/services/OutputLog") {}

@@ -37,7 +37,7 @@ export interface IoRequest {
 export class ProcessIo extends Context.Service<
   ProcessIo,
   {
-    /** Opens; closing the scope closes every descriptor and removes the FIFOs. The log stays. */
+    /** Opens; closing the scope closes every descriptor. The FIFOs stay, for a process that lives on may be taken over by the next host; they go with their folder. The log stays too. */
     readonly open: (request: IoRequest) => Effect.Effect<OpenIo, ResourceExhausted | Unavailable, Scope.Scope>
   }
 >()("berth/services/ProcessIo") {}

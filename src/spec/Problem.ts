@@ -1,11 +1,9 @@
-/** Why an option cannot become part of a specification. Plain data: the caller turns it into an `InvalidArgument`. */
+/** Why an option cannot become part of a specification: `field` names it as the user wrote it. */
 import { Result } from "effect"
+import { InvalidArgument } from "../schema/Errors.ts"
 
-/** `field` names the option as the user wrote it, `problem` says what is wrong with it. */
-export interface Problem {
-  readonly field: string
-  readonly problem: string
-}
+export type Problem = InvalidArgument
 
 /** A failed result with one problem. */
-export const fail = (field: string, problem: string): Result.Result<never, Problem> => Result.fail({ field, problem })
+export const fail = (field: string, problem: string): Result.Result<never, Problem> =>
+  Result.fail(new InvalidArgument({ field, problem }))

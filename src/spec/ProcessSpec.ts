@@ -7,6 +7,7 @@ import { type OciCapabilities, OciConsoleSize, type OciProcess, type OciSpec } f
 import * as Capabilities from "./Capabilities.ts"
 import * as Environment from "./Environment.ts"
 import type { HostFacts } from "./HostFacts.ts"
+import { InvalidArgument } from "../schema/Errors.ts"
 import { fail, type Problem } from "./Problem.ts"
 import { resolve as resolveUser } from "./UserSpec.ts"
 
@@ -73,7 +74,7 @@ export const makeProcess = (
         ? undefined
         : yield* Result.mapError(
             Capabilities.apply({ base: [], add: wanted, drop: [], held: host.capabilities }),
-            ({ problem }) => ({ field: "capabilities", problem })
+            ({ problem }) => new InvalidArgument({ field: "capabilities", problem })
           )
     const sets =
       asked === undefined && user.uid === parentUser.uid

@@ -68,7 +68,8 @@ const table: Record<string, Record<string, string>> = {
   },
   "Created": {
     Start: "Starting (Start)", Pause: "refused: running", Resume: "refused: paused", Term: "- (Signal)", Kill: "- (Signal)",
-    Delete: "Deleting (Delete)", Force: "Deleting (Delete)", Exited: "Stopped+exit [exit]", Oom: "- [oom]", "*": "-"
+    Delete: "Deleting (Delete)", Force: "Deleting (Delete)", StartDone: "Running [start]", Exited: "Stopped+exit [exit]",
+    Oom: "- [oom]", "*": "-"
   },
   "Starting": {
     Start: "refused: created", Pause: "refused: running", Resume: "refused: running", Term: "- (Signal)", Kill: "- (Signal)",

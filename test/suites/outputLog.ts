@@ -134,11 +134,11 @@ export const outputLogSuite = (layer: Layer.Layer<OutputLog | Output>): void => 
       }
       const reader = yield* follow(init)
       yield* reader.until(1)
-      yield* OutputLog.use((log) => log.remove(namespace, init.containerId))
+      yield* OutputLog.use((log) => log.remove(init))
       assert.deepStrictEqual(yield* readAll(init), [])
       assert.deepStrictEqual(yield* readAll(exec), [])
       assert.deepStrictEqual(yield* readAll(other), ["stdout: one\n"])
-      yield* OutputLog.use((log) => log.remove(namespace, init.containerId))
+      yield* OutputLog.use((log) => log.remove(init))
       yield* reader.finish
       assert.deepStrictEqual(reader.seen(), ["stdout: one\n"])
 

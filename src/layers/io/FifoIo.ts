@@ -6,7 +6,7 @@
  */
 import { Effect, Layer } from "effect"
 import type { Scope } from "effect"
-import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync, unlinkSync } from "node:fs"
+import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs"
 import { isAbsolute, join } from "node:path"
 import { Unavailable } from "../../schema/Errors.ts"
 import type { ResourceExhausted } from "../../schema/Errors.ts"
@@ -89,16 +89,13 @@ const make = Effect.gen(function* () {
   const limit = pipeLimit()
 
   const makeFifo = (path: string) =>
-    Effect.acquireRelease(
-      libc.mkfifo(path, 0o600).pipe(
-        // One that is there was left by the shim before, and has a process at its other end.
-        Effect.catchIf(
-          ({ code }) => code === "EEXIST" && lstatSync(path, { throwIfNoEntry: false })?.isFIFO() === true,
-          () => Effect.void
-        ),
-        Effect.mapError((error) => diskFailure(what, "make a FIFO", path, error))
+    libc.mkfifo(path, 0o600).pipe(
+      // One that is there was left by the host before, and has a process at its other end.
+      Effect.catchIf(
+        ({ code }) => code === "EEXIST" && lstatSync(path, { throwIfNoEntry: false })?.isFIFO() === true,
+        () => Effect.void
       ),
-      () => Effect.ignore(Effect.try(() => unlinkSync(path)))
+      Effect.mapError((error) => diskFailure(what, "make a FIFO", path, error))
     )
 
   const openOutput = Effect.fnUntraced(function* (path: string, stream: "stdout" | "stderr", log: LogWriter.LogWriter) {

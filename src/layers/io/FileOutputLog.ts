@@ -9,6 +9,7 @@ import { closeSync, constants, fstatSync, mkdirSync, openSync, read, rmdirSync, 
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Unavailable } from "../../schema/Errors.ts"
+import { processKey } from "../../schema/Ids.ts"
 import type { ContainerId, Namespace, ProcessRef } from "../../schema/Ids.ts"
 import type { OutputChunk } from "../../schema/Process.ts"
 import { OutputLog } from "../../services/OutputLog.ts"
@@ -139,12 +140,14 @@ export const layer = (options: { readonly root: string }): Layer.Layer<OutputLog
         catch: failure("make the log")
       })
     )
-    const remove = Effect.fn("OutputLog.remove")(function* (namespace: Namespace, id: ContainerId) {
-      yield* Effect.tryPromise(() => rm(folder(namespace, id), { recursive: true, force: true })).pipe(
-        Effect.catch(({ cause }) => Effect.logWarning(`cannot remove the logs of "${id}": ${codeOf(cause)}`))
+    const remove = Effect.fn("OutputLog.remove")(function* (ref: ProcessRef) {
+      const path = ref.execId === null ? folder(ref.namespace, ref.containerId) : file(ref)
+      yield* Effect.tryPromise(() => rm(path, { recursive: true, force: true })).pipe(
+        Effect.catch(({ cause }) => Effect.logWarning(`cannot remove the log of "${processKey(ref)}": ${codeOf(cause)}`))
       )
+      if (ref.execId !== null) return
       // Only the last container's logs leave an empty folder; for any other this fails.
-      yield* Effect.ignore(Effect.try(() => rmdirSync(join(options.root, "logs", namespace))))
+      yield* Effect.ignore(Effect.try(() => rmdirSync(join(options.root, "logs", ref.namespace))))
     })
     return OutputLog.of({
       prepare,

@@ -66,7 +66,7 @@ describe("FileOutputLog", () => {
       assert.match(path, /\/logs\/test\/a\/init\.log$/)
       assert.match(yield* log.prepare({ ...ref, execId: ExecId.make("b") }), /\/logs\/test\/a\/exec-b\.log$/)
       assert.strictEqual(statSync(dirname(path)).mode & 0o777, 0o700)
-      yield* log.remove(ref.namespace, ref.containerId)
+      yield* log.remove(ref)
       assert.isFalse(existsSync(dirname(dirname(path))))
     }).pipe(Effect.provide(layer))
   )
@@ -113,7 +113,7 @@ describe("FileOutputLog", () => {
       const reader = yield* follow(log)
       writer.add("stdout", Buffer.from("one\n"))
       assert.strictEqual(yield* reader.next, "one\n")
-      yield* log.remove(ref.namespace, ref.containerId)
+      yield* log.remove(ref)
       writer.add("stdout", Buffer.from("two\n"))
       assert.strictEqual(yield* reader.next, "two\n")
       yield* reader.finish
