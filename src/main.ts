@@ -6,4 +6,3 @@ if (process.argv[2] === "shim") {
   const { start } = await import("./cli/Start.ts")
   start(process.argv.slice(2))
 }
-export {}

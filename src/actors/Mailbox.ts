@@ -11,7 +11,8 @@ export interface Mailbox<Message> {
   readonly ask: <A, E>(
     message: (reply: Deferred.Deferred<A, E>) => Message
   ) => Effect.Effect<A, E | ResourceExhausted | NotFound>
-  readonly tell: (message: Message) => Effect.Effect<void>
+  /** False where it is closed: nobody will read it. */
+  readonly tell: (message: Message) => Effect.Effect<boolean>
   readonly take: Effect.Effect<Message>
   /** Takes no more; what is still queued is handed back, so that its callers can be told. */
   readonly close: Effect.Effect<ReadonlyArray<Message>>
@@ -34,11 +35,11 @@ export const make = Effect.fnUntraced(function* <Message>(id: string, capacity: 
         return yield* new ResourceExhausted({ resource: `mailbox of task "${id}"`, limit: capacity })
       }
       const reply = yield* Deferred.make<A, E>()
-      waiting++
       if (!Queue.offerUnsafe(queue, { message: message(reply), counted: true })) return yield* gone()
+      waiting++
       return yield* Deferred.await(reply)
     }),
-    tell: (message) => Effect.asVoid(Queue.offer(queue, { message, counted: false })),
+    tell: (message) => Queue.offer(queue, { message, counted: false }),
     take: Effect.map(Queue.take(queue), ({ counted, message }) => {
       if (counted) waiting--
       return message
@@ -46,6 +47,7 @@ export const make = Effect.fnUntraced(function* <Message>(id: string, capacity: 
     close: Effect.gen(function* () {
       const left = yield* Queue.clear(queue)
       yield* Queue.shutdown(queue)
+      waiting = 0
       return left.map(({ message }) => message)
     })
   }

@@ -2,55 +2,41 @@
  * Keeps actors and host agreeing. At boot it revives an actor for every stored task; then it watches the host for as long as the daemon lives: a snapshot
  * settles what each task missed, later events are passed on. When the host dies it watches the next one.
  */
-import { DateTime, Effect, Layer, Schedule, Stream } from "effect"
+import { DateTime, Deferred, Effect, Layer, Schedule, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
-import type { Exit } from "../schema/Process.ts"
-import type { Identity } from "../schema/TaskState.ts"
 import { MetadataStore } from "../services/MetadataStore.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
 import { Actors } from "./Actors.ts"
+import { lost } from "./LostExit.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import type { TaskActor } from "./TaskActor.ts"
 import * as TaskMachine from "./TaskMachine.ts"
-import type { Addressed } from "./TaskTree.ts"
+import type { Addressed, Tree } from "./TaskTree.ts"
 
 const { Report } = TaskMachine
 
-/** The end of a process that nobody saw. */
-const lost = (id: string, identity: Identity, exitedAt: DateTime.Utc): Exit => ({
-  id,
-  pid: identity.pid,
-  exitStatus: 255,
-  exitedAt,
-  oomKilled: false,
-  source: "unknown"
-})
-
 /** What a task in this state must be told, given what the host holds of it (undefined: nothing). Pure. */
 export const settle = (
-  actor: Pick<TaskActor, "read">,
+  { execs, task }: Tree,
   records: ReadonlyMap<string, HostedRecord>,
   now: DateTime.Utc
 ): ReadonlyArray<Addressed> => {
-  const { execs, task } = actor.read()
   const ref = { namespace: task.namespace, containerId: task.id }
   const reports: Array<Addressed> = []
   const tell = (input: TaskMachine.Input) => reports.push({ execId: null, input })
   for (const [execId, { state }] of execs) {
     const record = records.get(processKey({ ...ref, execId }))
     const say = (input: ProcessMachine.Input) => reports.push({ execId, input })
-    if (state._tag === "Starting") {
-      say(
-        record === undefined
-          ? ProcessMachine.Report.StartFailed()
-          : ProcessMachine.Report.StartDone({ identity: record.identity, at: now })
-      )
+    if (state._tag === "Starting" && record === undefined) say(ProcessMachine.Report.StartFailed())
+    if ((state._tag === "Starting" || state._tag === "Created") && record !== undefined) {
+      say(ProcessMachine.Report.StartDone({ identity: record.identity, at: now }))
     }
     if (record?.exit) say(ProcessMachine.Report.Exited({ exit: record.exit }))
-    else if (record === undefined && state._tag === "Running") {
+    if (state._tag === "Running" && record === undefined) {
       say(ProcessMachine.Report.Exited({ exit: lost(execId, state.identity, now) }))
-    } else if (state._tag === "Deleting") say(ProcessMachine.Report.DeleteDone())
+    }
+    if (state._tag === "Deleting") say(ProcessMachine.Command.Delete({ force: true }))
   }
   const record = records.get(processKey({ ...ref, execId: null }))
   const { state } = task
@@ -69,10 +55,8 @@ export const settle = (
         tell(Report.Exited({ exit: lost(task.id, state.identity, now) }))
         return reports
       }
-      if (state._tag === "Starting" || state._tag === "Created") {
-        if (state._tag === "Starting" && !record.started) tell(Report.StartFailed())
-        if (state._tag === "Starting" && record.started) tell(Report.StartDone({ at: now }))
-      }
+      if (state._tag === "Starting" && !record.started) tell(Report.StartFailed())
+      if ((state._tag === "Starting" || state._tag === "Created") && record.started) tell(Report.StartDone({ at: now }))
       if (state._tag === "Pausing") tell(record.paused ? Report.PauseDone() : Report.PauseFailed())
       if (state._tag === "Resuming") tell(record.paused ? Report.ResumeFailed() : Report.ResumeDone())
       if (record.exit !== null) tell(Report.Exited({ exit: record.exit }))
@@ -84,15 +68,19 @@ const make = Effect.gen(function* () {
   const actors = yield* Actors
   const host = yield* ProcessHost
   const store = yield* MetadataStore
+  const settled = yield* Deferred.make<void>()
 
-  const onSnapshot = Effect.fnUntraced(function* (snapshot: ReadonlyArray<HostedRecord>, boot: boolean) {
+  /** What there was before the snapshot was asked for: of what came later it need know nothing. */
+  type Before = ReadonlyArray<readonly [TaskActor, Tree]>
+
+  const onSnapshot = Effect.fnUntraced(function* (snapshot: ReadonlyArray<HostedRecord>, before: Before, boot: boolean) {
     const now = yield* DateTime.now
     const records = new Map(snapshot.map((record) => [processKey(record.ref), record]))
-    for (const actor of actors.all()) {
-      const { state } = actor.read().task
+    for (const [actor, tree] of before) {
+      const { state } = tree.task
       // After boot, operations under way still have their callers: they get their own answers.
       if (!boot && (state._tag === "Creating" || state._tag === "Deleting")) continue
-      for (const report of settle(actor, records, now)) yield* actor.tell(report)
+      for (const report of settle(tree, records, now)) yield* actor.tell(report)
     }
     const known = new Set(actors.all().map((actor) => containerKey({ namespace: actor.read().task.namespace, containerId: actor.read().task.id })))
     for (const { ref } of snapshot) {
@@ -102,9 +90,12 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const onEvent = (boot: boolean) =>
+  const onEvent = (before: Before, boot: boolean) =>
     Effect.fnUntraced(function* (event: HostEvent) {
-      if (event._tag === "Snapshot") return yield* onSnapshot(event.records, boot)
+      if (event._tag === "Snapshot") {
+        yield* onSnapshot(event.records, before, boot)
+        return yield* Deferred.succeed(settled, undefined)
+      }
       const actor = actors.get(event.ref.namespace, event.ref.containerId)
       if (actor === undefined) return
       if (event._tag === "Oom") return yield* actor.tell({ execId: null, input: Report.Oom() })
@@ -123,12 +114,16 @@ const make = Effect.gen(function* () {
     { discard: true }
   )
 
-  let boot = true
-  yield* Stream.runForEach(host.watch, (event) => Effect.tap(onEvent(boot)(event), () => Effect.sync(() => void (boot = false)))).pipe(
+  yield* Effect.suspend(() => {
+    const before = actors.all().map((actor) => [actor, actor.read()] as const)
+    return Stream.runForEach(host.watch, onEvent(before, !Deferred.isDoneUnsafe(settled)))
+  }).pipe(
     Effect.tapError((error) => Effect.logWarning(`the shim is gone, waiting for the next: ${error.message}`)),
     Effect.retry(Schedule.spaced("100 millis")),
     Effect.forkScoped
   )
+  // Nobody is served before: a task that is made meanwhile would look like one that was left half-made.
+  yield* Deferred.await(settled)
 })
 
 export const layer = Layer.effectDiscard(make)

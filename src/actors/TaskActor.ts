@@ -52,10 +52,13 @@ export interface TaskActor {
   readonly addExec: (record: ProcessRecord) => Effect.Effect<Tree, BerthError>
   /** From the host. Returns when it is queued. */
   readonly tell: (report: Addressed) => Effect.Effect<void>
-  /** Runs an operation that no command asked for: the create that begins a task's life. Answers when its report is committed. */
-  readonly begin: (operation: Effect.Effect<Outcome>) => Effect.Effect<Tree, BerthError>
-  /** The exit of init or an exec, when it is committed. NotFound where there is no such process, or it is deleted without having run. */
-  readonly exit: (execId: ExecId | null) => Effect.Effect<Exit, NotFound>
+  /** Starts an operation that no command asked for: the create that begins a task's life. Gives its answer, which is there when its report is committed. */
+  readonly begin: (operation: Effect.Effect<Outcome>) => Effect.Effect<Effect.Effect<Tree, BerthError>>
+  /**
+   * The exit of init or an exec, when it is committed. NotFound where there is no such process, or it is deleted without having run; Unavailable where the actor
+   * has failed.
+   */
+  readonly exit: (execId: ExecId | null) => Effect.Effect<Exit, NotFound | Unavailable>
 }
 
 /** Commands that may wait at once for one task. */
@@ -81,16 +84,18 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
   const scope = yield* Effect.scope
   const { id, namespace } = initial.task
   const mailbox = yield* Mailbox.make<Message>(id, capacity)
-  const exits = new Map<ExecId | null, Deferred.Deferred<Exit, NotFound>>()
+  const exits = new Map<ExecId | null, Deferred.Deferred<Exit, NotFound | Unavailable>>()
   /** The operation under way of each process, and who waits for it. */
   const underWay = new Map<ExecId | null, Fiber.Fiber<void>>()
   let tree = initial
-  let failure: BerthError | null = null
+  /** What is said to whoever comes after the end. */
+  let ended: NotFound | Unavailable | null = null
 
   const exitOf = (execId: ExecId | null) => {
     const known = exits.get(execId)
     if (known !== undefined) return known
-    const fresh = Deferred.makeUnsafe<Exit, NotFound>()
+    const fresh = Deferred.makeUnsafe<Exit, NotFound | Unavailable>()
+    if (ended !== null) Deferred.doneUnsafe(fresh, Effect.fail(ended))
     exits.set(execId, fresh)
     return fresh
   }
@@ -111,6 +116,15 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       exits.delete(execId)
     }
   })
+
+  const unanswered = (message: Message, error: BerthError) =>
+    message.reply === null ? Effect.void : Effect.asVoid(Deferred.fail(message.reply, error))
+
+  /** A report that nobody reads any more still has a caller who waits for it. */
+  const report = (message: Extract<Message, { readonly _tag: "Report" }>) =>
+    Effect.flatMap(mailbox.tell(message), (queued) =>
+      queued ? Effect.void : unanswered(message, message.error ?? ended ?? new NotFound({ kind: "task", id }))
+    )
 
   /** Each operation in its own fiber; `Cancel` ends the one under way, whose caller learns why. */
   const order = Effect.fnUntraced(function* (orders: ReadonlyArray<Ordered>, reply: Reply | null) {
@@ -134,7 +148,7 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     const fiber = yield* operation.pipe(
       Effect.onExit((outcome) => {
         if (Ended.isSuccess(outcome)) {
-          return mailbox.tell({ _tag: "Report", ...outcome.value, reply })
+          return report({ _tag: "Report", ...outcome.value, reply })
         }
         const error: BerthError = Cause.hasDies(outcome.cause)
           ? new Internal({ reference: containerKey({ namespace, containerId: id }) })
@@ -156,6 +170,11 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     if (next.changes.length > 0 || next.events.length > 0) yield* bus.commit(next.changes, next.events)
     const before = tree
     tree = next.tree
+    for (const { payload } of next.events) {
+      if (payload.topic !== "/tasks/exit") continue
+      const { containerId: _, execId, ...exit } = payload.event
+      yield* Deferred.succeed(exitOf(execId), exit)
+    }
     yield* settle(before)
     // Before anybody is answered: whoever learns of the deletion may use the id again.
     if (tree.task.state._tag === "Deleted") yield* retire
@@ -173,6 +192,9 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     }
   })
 
+  const later = (message: Extract<Message, { readonly _tag: "Report" }>) =>
+    Effect.asVoid(Effect.forkIn(Effect.delay(report(message), "1 second"), scope))
+
   /** A report is a fact: where the store cannot take it now, it is queued again and tried later. */
   const onReport = Effect.fnUntraced(function* (message: Extract<Message, { readonly _tag: "Report" }>) {
     for (const [index, report] of message.reports.entries()) {
@@ -180,9 +202,7 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       const outcome = yield* Effect.result(commit(next))
       if (outcome._tag === "Failure") {
         yield* Effect.logWarning(`task ${id}: cannot store what happened, trying again: ${outcome.failure.message}`)
-        const left = { ...message, reports: message.reports.slice(index) }
-        yield* Effect.forkIn(Effect.delay(mailbox.tell(left), "1 second"), scope)
-        return
+        return yield* later({ ...message, reports: message.reports.slice(index) })
       }
       yield* order(next.operations, null)
     }
@@ -203,9 +223,6 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     }
   }
 
-  const unanswered = (message: Message, error: BerthError) =>
-    message.reply === null ? Effect.void : Effect.asVoid(Deferred.fail(message.reply, error))
-
   /** After a crash the store is the truth; operations under way go on and report. */
   const reload = Effect.gen(function* () {
     const stored = yield* store.task(namespace, id)
@@ -219,7 +236,10 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       const message = yield* mailbox.take
       yield* Effect.onError(handle(message), (cause) =>
         Cause.hasDies(cause)
-          ? Effect.andThen(unanswered(message, new Internal({ reference: `task ${id}` })), reload)
+          ? unanswered(message, new Internal({ reference: `task ${id}` })).pipe(
+              Effect.andThen(reload),
+              Effect.andThen(message._tag === "Report" ? later({ ...message, reply: null }) : Effect.void)
+            )
           : Effect.void
       )
     }
@@ -228,10 +248,12 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
   /** The end, by deletion or by too many crashes: nobody may be left waiting. A crashed actor stays in its place, so that reads still answer. */
   const end = (failed: boolean) =>
     Effect.gen(function* () {
-      if (failed) failure = new Unavailable({ what: `task "${id}"`, problem: "its actor failed too often", mend: "restart the daemon" })
-      const error = failure ?? new NotFound({ kind: "task", id })
-      for (const message of yield* mailbox.close) yield* unanswered(message, error)
-      for (const exit of exits.values()) yield* Deferred.fail(exit, new NotFound({ kind: "task", id }))
+      ended = failed
+        ? new Unavailable({ what: `task "${id}"`, problem: "its actor failed too often", mend: "restart the daemon" })
+        : new NotFound({ kind: "task", id })
+      for (const message of yield* mailbox.close) yield* unanswered(message, ended)
+      for (const exit of exits.values()) yield* Deferred.fail(exit, ended)
+      if (!failed) for (const fiber of underWay.values()) yield* Effect.forkIn(Fiber.interrupt(fiber), scope)
     })
 
   yield* settle(initial)
@@ -242,17 +264,17 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
   )
 
   const ask = (message: (reply: Reply) => Message) =>
-    Effect.suspend(() => (failure === null ? mailbox.ask(message) : Effect.fail(failure)))
+    Effect.suspend(() => (ended === null ? mailbox.ask(message) : Effect.fail(ended)))
   const actor: TaskActor = {
     read: () => tree,
     command: (to) => ask((reply) => ({ _tag: "Command", to, reply })),
     addExec: (record) => ask((reply) => ({ _tag: "AddExec", record, reply })),
-    tell: (report) => mailbox.tell({ _tag: "Report", reports: [report], reply: null, error: null }),
-    begin: Effect.fnUntraced(function* (operation) {
-      const reply = yield* Deferred.make<Tree, BerthError>()
-      yield* run(null, true, operation, reply)
-      return yield* Deferred.await(reply)
-    }),
+    tell: (input) => report({ _tag: "Report", reports: [input], reply: null, error: null }),
+    begin: (operation) =>
+      Effect.suspend(() => {
+        const reply = Deferred.makeUnsafe<Tree, BerthError>()
+        return Effect.as(run(null, true, operation, reply), Deferred.await(reply))
+      }),
     exit: (execId) =>
       Effect.suspend(() =>
         execId !== null && !tree.execs.has(execId)

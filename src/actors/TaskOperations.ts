@@ -3,9 +3,11 @@ import { Cause, DateTime, Effect, Result } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import { Internal } from "../schema/Errors.ts"
 import type { ContainerRef, CreateRequest } from "../schema/Host.ts"
+import type { ProcessRef } from "../schema/Ids.ts"
 import type { ProcessRecord } from "../schema/TaskState.ts"
 import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
+import { lost } from "./LostExit.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import type { Outcome, Perform } from "./TaskActor.ts"
 import * as TaskMachine from "./TaskMachine.ts"
@@ -41,11 +43,14 @@ export const make = Effect.gen(function* () {
   const remove = (tree: Tree, ref: ContainerRef) =>
     Effect.gen(function* () {
       const { execs, init } = yield* host.delete(ref)
+      const { id, state } = tree.task
+      const unseen = init === null && state._tag === "Deleting" && state.startedAt !== null && state.exit === null
+      const exit = unseen && state.identity !== null ? lost(id, state.identity, yield* DateTime.now) : init
       yield* outputLog.remove({ ...ref, execId: null })
       const exits = execs
         .filter(({ execId }) => tree.execs.has(execId))
         .map(({ execId, exit }): Addressed => ({ execId, input: ProcessMachine.Report.Exited({ exit }) }))
-      return reported(...exits, toInit(DeleteDone({ exit: init })))
+      return reported(...exits, toInit(DeleteDone({ exit })))
     }).pipe(orElse([toInit(DeleteFailed())]))
 
   const startExec = Effect.fnUntraced(function* (record: ProcessRecord) {
@@ -56,6 +61,16 @@ export const make = Effect.gen(function* () {
     return reported({ execId, input: ProcessMachine.Report.StartDone({ identity, at: yield* DateTime.now }) })
   })
 
+  const removeExec = (record: ProcessRecord, ref: ProcessRef) =>
+    Effect.gen(function* () {
+      const told = yield* host.deleteExec(ref)
+      yield* outputLog.remove(ref)
+      const { id: execId, state } = record
+      const unseen = told === null && state._tag === "Deleting" && state.exit === null
+      const exit = unseen && state.identity !== null ? lost(execId, state.identity, yield* DateTime.now) : told
+      return reported({ execId, input: ProcessMachine.Report.DeleteDone({ exit }) })
+    }).pipe(orElse([{ execId: record.id, input: ProcessMachine.Report.DeleteFailed() }]))
+
   const performExec = (record: ProcessRecord, operation: ProcessMachine.Operation): Effect.Effect<Outcome> => {
     const execId = record.id
     const ref = { namespace: record.namespace, containerId: record.containerId, execId }
@@ -65,11 +80,7 @@ export const make = Effect.gen(function* () {
       case "Signal":
         return host.signal({ ref, signal: operation.signal, all: false }).pipe(Effect.as(reported()), orElse([]))
       case "Delete":
-        return host.deleteExec(ref).pipe(
-          Effect.andThen(outputLog.remove(ref)),
-          Effect.as(reported({ execId, input: ProcessMachine.Report.DeleteDone() })),
-          orElse([{ execId, input: ProcessMachine.Report.DeleteDone() }])
-        )
+        return removeExec(record, ref)
       case "Cancel":
         return Effect.succeed(reported())
     }

@@ -74,12 +74,15 @@ const make = Effect.gen(function* () {
       createdAt: yield* DateTime.now,
       state: { _tag: "Creating", exit: null }
     }
-    yield* bus.commit([Change.InsertTask({ record })], [])
-    const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
-    const { task } = yield* actor.begin(
-      actors.operations.create({ namespace, containerId: id, runtime: runtime.name, spec, stdio, logFile })
+    const order = actors.operations.create({ namespace, containerId: id, runtime: runtime.name, spec, stdio, logFile })
+    // A caller that goes away in between would leave a task without an actor.
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        yield* bus.commit([Change.InsertTask({ record })], [])
+        const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
+        return toTask((yield* restore(yield* actor.begin(order))).task)
+      })
     )
-    return toTask(task)
   })
 
   const command = (name: string, input: TaskMachine.Command) =>

@@ -70,6 +70,9 @@ const told = (tree: Tree, payloads: ReadonlyArray<Payload>): ReadonlyArray<NewEv
 export const step = (tree: Tree, message: Addressed): Step =>
   message.execId === null ? stepInit(tree, message.input) : stepExec(tree, message.execId, message.input)
 
+const isUp = (tag: TaskRecord["state"]["_tag"]) =>
+  tag === "Running" || tag === "Pausing" || tag === "Paused" || tag === "Resuming"
+
 const anyLive = ({ execs }: Tree) => Array.from(execs.values()).some(({ state }) => ProcessMachine.isLive(state))
 
 const stepInit = (tree: Tree, input: TaskMachine.Input): Step => {
@@ -126,6 +129,8 @@ const stepExec = (tree: Tree, execId: ExecId, input: ProcessMachine.Input): Step
     const met = tree.held === null ? found(tree.task.state._tag) : "stopped"
     return nothing(tree, { _tag: "Precondition", found: met, allowed: ["running"] })
   }
+  // Its start was given up, and the exit of init did not wait for it.
+  if (input._tag === "StartDone" && record.state._tag === "Created" && !isUp(tree.task.state._tag)) return nothing(tree)
   const facts = { containerId: tree.task.id, execId }
   const next = ProcessMachine.transition(facts, record.state, input)
   const own: Step = {

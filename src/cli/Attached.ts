@@ -2,7 +2,7 @@
  * A process of a container with the command's own input and output: what `run`, `exec`, `start -a` and `attach` have in common. Output and exit are
  * asked for before the process is started, so that neither can be missed. It owns nothing: when the command goes, the container stays as it is.
  */
-import { Effect, Fiber, Queue, Stdio, Stream } from "effect"
+import { Deferred, Effect, Fiber, Queue, Stdio, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
@@ -37,13 +37,15 @@ const pieces = function* (bytes: Uint8Array) {
   for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes)
 }
 
-const copyOutput = (process: Attachment) =>
+/** Waits for the start before it prints: what a runtime that fails to start the process writes is in its error already. */
+const copyOutput = (process: Attachment, started: Deferred.Deferred<void>) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     const output = yield* Output
-    yield* tasks
-      .output({ id: process.id, execId: process.execId, follow: true })
-      .pipe(Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes))))
+    yield* tasks.output({ id: process.id, execId: process.execId, follow: true }).pipe(
+      Stream.tap(() => Deferred.await(started)),
+      Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes)))
+    )
   })
 
 /** Ends with the input, or when the process reads no more. */
@@ -76,9 +78,15 @@ export const attach = (process: Attachment) =>
     Effect.gen(function* () {
       const tasks = yield* Tasks
       const signals = process.forward ? yield* (yield* Signals).take : null
-      const exit = yield* Effect.forkScoped(tasks.wait({ id: process.id, execId: process.execId }), { startImmediately: true })
-      const output = process.output ? yield* Effect.forkScoped(copyOutput(process), { startImmediately: true }) : null
+      const exit = yield* Effect.forkScoped(tasks.wait({ id: process.id, execId: process.execId }), {
+        startImmediately: true
+      })
+      const started = yield* Deferred.make<void>()
+      const output = process.output
+        ? yield* Effect.forkScoped(copyOutput(process, started), { startImmediately: true })
+        : null
       if (process.start !== null) yield* process.start
+      yield* Deferred.succeed(started, undefined)
       if (signals !== null) yield* Effect.forkScoped(forwardSignals(process, signals))
       if (process.stdin) yield* Effect.forkScoped(copyInput(process))
       const [ended] = yield* Effect.all([Fiber.join(exit), output === null ? Effect.void : Fiber.join(output)], {

@@ -16,7 +16,8 @@ import { doctor } from "./commands/doctor.ts"
 import { events } from "./commands/events.ts"
 import { exec } from "./commands/exec.ts"
 import { inspect } from "./commands/inspect.ts"
-import { del, kill, pause, resume, stop, wait } from "./commands/lifecycle.ts"
+import { kill, stop } from "./commands/kill.ts"
+import { del, pause, resume, wait } from "./commands/lifecycle.ts"
 import { logs } from "./commands/logs.ts"
 import { pids, processes } from "./commands/processes.ts"
 import { ps } from "./commands/ps.ts"
@@ -67,7 +68,8 @@ const builtInFlags = Completions.fromCommand(
 ).flags
 
 /** The words as the parser gets them. */
-export const normalised = (words: ReadonlyArray<string>): ReadonlyArray<string> => normalise(words, descriptor, builtInFlags)
+export const normalised = (words: ReadonlyArray<string>): ReadonlyArray<string> =>
+  normalise(words, descriptor, builtInFlags)
 
 const asksForJson = (words: ReadonlyArray<string>) => {
   const end = words.indexOf("--")

@@ -17,10 +17,14 @@ export const each = <E, R>(
     const json = yield* wantsJson
     let code = 0
     for (const id of [first, ...rest]) {
-      yield* Effect.catchIf(action(id), (error): error is Extract<E | BerthError, BerthError> => isBerthError(error), (error) => {
-        code ||= exitCode(error)
-        return output.writeError(report(error, json, id))
-      })
+      yield* Effect.catchIf(
+        action(id),
+        (error): error is Extract<E | BerthError, BerthError> => isBerthError(error),
+        (error) => {
+          code ||= exitCode(error)
+          return output.writeError(report(error, json, id))
+        }
+      )
     }
     if (code !== 0) return yield* new Exited({ code })
   })

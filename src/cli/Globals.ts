@@ -22,7 +22,9 @@ const text = (name: string, variable: string, absent: string) =>
 export const root = Command.make("berth").pipe(
   Command.withSharedFlags({
     address: text("address", "BERTH_ADDRESS", defaultAddress).pipe(
-      Flag.withDescription(`Where the daemon listens: unix:///PATH, http://HOST:PORT or https://…; BERTH_ADDRESS, default ${defaultAddress}`)
+      Flag.withDescription(
+        `Where the daemon listens: unix:///PATH, http://HOST:PORT or https://…; BERTH_ADDRESS, default ${defaultAddress}`
+      )
     ),
     namespace: text("namespace", "BERTH_NAMESPACE", "default").pipe(
       Flag.withSchema(Namespace),

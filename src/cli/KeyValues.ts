@@ -9,7 +9,9 @@ export const keyValues = (command: string, field: string, words: ReadonlyArray<s
   Effect.gen(function* () {
     const wrong = words.find((word) => word.indexOf("=") < 1)
     if (wrong !== undefined) return yield* misuse(command, field, `expected KEY=VALUE, got "${wrong}"`)
-    const record = Object.fromEntries(words.map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]))
+    const record = Object.fromEntries(
+      words.map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)])
+    )
     return yield* Schema.decodeEffect(schema)(record).pipe(
       Effect.mapError((error) => misuse(command, field, error.message))
     )

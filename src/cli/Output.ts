@@ -37,7 +37,7 @@ export class Output extends Context.Service<
         Effect.callback((resume) => {
           stderr.write(data, () => resume(Effect.void))
         }),
-      colors: stdout.isTTY === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb"
+      colors: stdout.isTTY && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb"
     })
   })
 }

@@ -41,7 +41,8 @@ export const toggle = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDescription(description), Flag.withDefault(false))
 
 /** A span of time. */
-export const duration = (name: string) => Flag.String(name).pipe(Flag.withSchema(DurationText), Flag.withMetavar("<DURATION>"))
+export const duration = (name: string) =>
+  Flag.String(name).pipe(Flag.withSchema(DurationText), Flag.withMetavar("<DURATION>"))
 
 /** A signal by name or number. */
 export const signal = (name: string) => Flag.String(name).pipe(Flag.withSchema(Signal), Flag.withMetavar("<SIGNAL>"))
@@ -54,7 +55,9 @@ export const texts = (name: string, metavar: string, description: string) =>
 export const text = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
 
-const randomName = Effect.map(Random.nextIntBetween(0, 2 ** 48, { halfOpen: true }), (n) => n.toString(16).padStart(12, "0"))
+const randomName = Effect.map(Random.nextIntBetween(0, 2 ** 48, { halfOpen: true }), (n) =>
+  n.toString(16).padStart(12, "0")
+)
 
 /** Twelve hexadecimal digits: the name of a container that the user did not name. */
 export const randomId = Effect.map(randomName, (name) => ContainerId.make(name))

@@ -2,20 +2,32 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
-import { Effect, Exit, Layer, Runtime } from "effect"
+import { Effect, Exit, FileSystem, Layer, Result, Runtime } from "effect"
+import { PermissionDenied } from "../schema/Errors.ts"
 import { main } from "./Cli.ts"
 import { Connection } from "./Connection.ts"
 import { Output } from "./Output.ts"
 import { Signals } from "./Signals.ts"
 
+/** Told here because a refused connection says no more than that nobody answers. */
+const checkAccess = Effect.fnUntraced(function* (address: string) {
+  const fs = yield* FileSystem.FileSystem
+  const socket = address.replace(/^unix:(?:\/\/)?/, "")
+  const found = yield* Effect.result(fs.access(socket, { writable: true }))
+  if (Result.isFailure(found) && found.failure.reason._tag === "PermissionDenied") {
+    return yield* new PermissionDenied({ problem: `the socket ${socket} is not yours to use, try sudo` })
+  }
+})
+
 const connection = Layer.succeed(Connection)({
   to: (target) =>
     Layer.unwrap(
-      Effect.map(
-        Effect.promise(() => import("../layers/Client.ts")),
-        ({ layerClient }) => layerClient(target)
-      )
-    )
+      Effect.gen(function* () {
+        const { layerClient } = yield* Effect.promise(() => import("../layers/Client.ts"))
+        yield* checkAccess(target.address)
+        return layerClient(target)
+      })
+    ).pipe(Layer.provide(NodeFileSystem.layer))
 })
 
 const ports = Layer.mergeAll(
@@ -45,7 +57,6 @@ export const start = (args: ReadonlyArray<string>): void => {
   })
   runMain(Effect.provide(main(args), ports), {
     disableErrorReporting: true,
-    teardown: (exit, onExit) =>
-      onExit(Exit.isSuccess(exit) ? Number(exit.value) : ended > 0 ? 128 + ended : 125)
+    teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) ? Number(exit.value) : ended > 0 ? 128 + ended : 125)
   })
 }

@@ -4,7 +4,7 @@
  * fails or is interrupted leaves nothing behind.
  */
 import { DateTime, Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Schedule, Scope } from "effect"
-import { AlreadyExists, NotFound } from "../schema/Errors.ts"
+import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
 import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -292,12 +292,16 @@ const make = Effect.gen(function* () {
   const deleteExec = Effect.fn("ProcessHost.deleteExec")(function* (ref: Ref) {
     const container = containers.get(containerKey(ref))
     const live = ref.execId === null ? undefined : container?.execs.get(ref.execId)
-    if (container === undefined || live === undefined || ref.execId === null) return
+    if (container === undefined || live === undefined || ref.execId === null) return null
     yield* reaper.signal(live.record.identity, sigkill)
-    yield* Deferred.await(live.told)
+    const exit = yield* Deferred.await(live.told).pipe(Effect.timeoutOption(killPatience))
+    if (Option.isNone(exit)) {
+      return yield* new Unavailable({ what: `exec "${ref.execId}"`, problem: "it does not end", mend: "resume its task" })
+    }
     yield* Scope.close(live.scope, Outcome.void)
     container.execs.delete(ref.execId)
     yield* directory.remove(ref)
+    return exit.value
   })
 
   const pids = Effect.fn("ProcessHost.pids")(function* (ref: ContainerRef) {

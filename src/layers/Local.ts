@@ -4,9 +4,9 @@ import { join } from "node:path"
 import * as LocalHost from "../host/LocalHost.ts"
 import * as FileTaskDirectory from "./FileTaskDirectory.ts"
 import * as FifoIo from "./io/FifoIo.ts"
+import { Children } from "./posix/Children.ts"
 import { Libc } from "./posix/Libc.ts"
 import * as Reaper from "./Reaper.ts"
-import { OwnChildren } from "./runtime/OwnChildren.ts"
 import * as Runtimes from "./runtime/Runtimes.ts"
 import type { RuntimeTable } from "./RuntimeTable.ts"
 
@@ -17,12 +17,16 @@ export interface LocalOptions {
 
 /** The drivers of this machine. */
 export const runtimes = ({ runtimes, state }: LocalOptions) =>
-  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes }).pipe(Layer.provide(OwnChildren.layer))
+  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes }).pipe(
+    Layer.provide(Children.layer),
+    Layer.provide(Libc.layer)
+  )
 
 /** Takes over what an earlier host of the state folder left, then serves. */
 export const layer = (options: LocalOptions) =>
   LocalHost.layer.pipe(
     Layer.provide([Reaper.layer, Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })]),
     Layer.provide([FifoIo.layer, FileTaskDirectory.layer({ state: options.state })]),
-    Layer.provide([Libc.layer, OwnChildren.layer])
+    Layer.provide(Children.layer),
+    Layer.provide(Libc.layer)
   )

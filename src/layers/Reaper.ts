@@ -1,23 +1,22 @@
 /**
  * The reaper of a real process. It becomes the subreaper, so that what a runtime leaves behind becomes its child, and
- * waits by pid for exactly the children that were claimed: never for "any child", which would steal the exits of Node's
- * own. A child that ends before it is claimed stays a zombie until then. While it is unreaped its pid cannot be reused,
- * which is what makes `signal` safe.
+ * has exactly the children waited for that were claimed. A child that ends before it is claimed stays a zombie until
+ * then. While it is unreaped its pid cannot be reused, which is what makes `signal` safe.
  */
-import { DateTime, Deferred, Effect, Layer, Option, Queue } from "effect"
+import { DateTime, Deferred, Effect, Layer, Option } from "effect"
 import { closeSync } from "node:fs"
 import { Unavailable } from "../schema/Errors.ts"
 import type { Identity } from "../schema/TaskState.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import type { Child, Reaped } from "../services/ProcessReaper.ts"
+import { Children } from "./posix/Children.ts"
 import { Libc } from "./posix/Libc.ts"
 import type { PosixError } from "./posix/Libc.ts"
 import * as Proc from "./posix/Proc.ts"
 import * as Foreign from "./reaper/Foreign.ts"
 import * as Strays from "./reaper/Strays.ts"
 
-// SIGCHLD tells at once; the slow sweep is for the one that got lost, and for strays.
-const sweepInterval = "2 seconds"
+const strayInterval = "2 seconds"
 
 interface Claim extends Child {
   readonly done: Deferred.Deferred<Reaped>
@@ -34,6 +33,8 @@ const sent = (send: Effect.Effect<void, PosixError>): Effect.Effect<boolean> =>
 
 const make = Effect.gen(function* () {
   const libc = yield* Libc
+  const children = yield* Children
+  const scope = yield* Effect.scope
   const bootId = yield* Proc.bootId
   const claims = new Map<number, Claim>()
   const watchForeign = yield* Foreign.make
@@ -51,14 +52,12 @@ const make = Effect.gen(function* () {
       return Deferred.succeed(claim.done, reaped)
     })
 
-  const reap = (claim: Claim) =>
-    libc.waitpid(claim.identity.pid).pipe(
+  /** Until the claim is complete; by what the kernel says of the process where it is not ours to wait for. */
+  const follow = (claim: Claim) =>
+    Effect.flatMap(children.adopt(claim.identity.pid), ({ exit }) => exit).pipe(
       Effect.matchEffect({
-        onSuccess: Option.match({
-          onNone: () => Effect.void,
-          onSome: (exitStatus) =>
-            Effect.flatMap(DateTime.now, (exitedAt) => complete(claim, { exitStatus, exitedAt, source: "reaped" }))
-        }),
+        onSuccess: (exitStatus) =>
+          Effect.flatMap(DateTime.now, (exitedAt) => complete(claim, { exitStatus, exitedAt, source: "reaped" })),
         onFailure: () => {
           claim.own = false
           return watchForeign(claim.identity, (reaped) => complete(claim, reaped))
@@ -66,25 +65,7 @@ const make = Effect.gen(function* () {
       })
     )
 
-  const sweep = Effect.suspend(() =>
-    Effect.forEach(Array.from(claims.values()), (claim) => (claim.own ? reap(claim) : Effect.void), { discard: true })
-  )
-
-  const wakes = yield* Queue.sliding<void>(1)
-  yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const listener = () => {
-        Queue.offerUnsafe(wakes, undefined)
-      }
-      process.on("SIGCHLD", listener)
-      return listener
-    }),
-    (listener) => Effect.sync(() => process.off("SIGCHLD", listener))
-  )
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(wakes), sweep)))
-  yield* Effect.forkScoped(
-    Effect.forever(Effect.andThen(Effect.sleep(sweepInterval), Effect.andThen(sweep, strays.sweep())))
-  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(strayInterval), strays.sweep())))
   yield* Effect.addFinalizer(() =>
     Effect.forEach(Array.from(claims.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
   )
@@ -96,7 +77,7 @@ const make = Effect.gen(function* () {
     const done = Deferred.makeUnsafe<Reaped>()
     const made: Claim = { identity: { pid, startTime, bootId }, exit: Deferred.await(done), done, own: true }
     claims.set(pid, made)
-    yield* reap(made)
+    yield* Effect.forkIn(follow(made), scope, { startImmediately: true })
     return made
   }, Effect.uninterruptible)
 

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { BerthError } from "../schema/Errors.ts"
 import { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+import { Exit } from "../schema/Process.ts"
 
 /** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
 export const shimProtocol = 1
@@ -19,7 +20,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Pause", { payload: ContainerRef, success: done, error }),
   Rpc.make("Resume", { payload: ContainerRef, success: done, error }),
   Rpc.make("Delete", { payload: ContainerRef, success: DeleteResult, error }),
-  Rpc.make("DeleteExec", { payload: Ref, success: done, error }),
+  Rpc.make("DeleteExec", { payload: Ref, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ContainerRef, success: Schema.Array(Schema.Int), error }),
   Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),
   Rpc.make("CloseStdin", { payload: Ref, success: done, error }),

@@ -5,6 +5,7 @@
 import { Context } from "effect"
 import type { Effect, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
+import type { Exit } from "../schema/Process.ts"
 import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
 
 /** A host behind a socket can answer with any of them. */
@@ -28,8 +29,8 @@ export class ProcessHost extends Context.Service<
     readonly resume: (ref: ContainerRef) => Effect.Effect<void, HostError>
     /** Kills what runs, waits for its exits and removes every trace. Of a container that is not there: an empty result. */
     readonly delete: (ref: ContainerRef) => Effect.Effect<DeleteResult, HostError>
-    /** Forgets an exec; kills it first where it runs. */
-    readonly deleteExec: (ref: Ref) => Effect.Effect<void, HostError>
+    /** Forgets an exec; kills it first where it runs. Answers its exit, null where there is no such exec. */
+    readonly deleteExec: (ref: Ref) => Effect.Effect<Exit | null, HostError>
     readonly pids: (ref: ContainerRef) => Effect.Effect<ReadonlyArray<number>, HostError>
     /** NotFound where the process has ended or its input is closed. */
     readonly writeStdin: (request: { readonly ref: Ref; readonly bytes: Uint8Array }) => Effect.Effect<void, HostError>

@@ -20,8 +20,9 @@ const states: Record<string, ProcessState> = {
   "Starting+exit": { _tag: "Starting", exit },
   "Running": { _tag: "Running", ...live },
   "Stopped": { _tag: "Stopped", ...live, exit },
-  "Deleting": { _tag: "Deleting", exit: null },
-  "Deleting+exit": { _tag: "Deleting", exit },
+  "Deleting": { _tag: "Deleting", ...live, exit: null },
+  "Deleting+exit": { _tag: "Deleting", ...live, exit },
+  "Deleting unborn": { _tag: "Deleting", identity: null, startedAt: null, exit: null },
   "Deleted": { _tag: "Deleted", exit }
 }
 
@@ -33,7 +34,8 @@ const inputs: Record<string, Input> = {
   Force: Command.Delete({ force: true }),
   StartDone: Report.StartDone({ identity, at }),
   StartFailed: Report.StartFailed(),
-  DeleteDone: Report.DeleteDone(),
+  DeleteDone: Report.DeleteDone({ exit }),
+  DeleteFailed: Report.DeleteFailed(),
   Exited: Report.Exited({ exit })
 }
 
@@ -41,37 +43,45 @@ const inputs: Record<string, Input> = {
 const table: Record<string, Record<string, string>> = {
   "Created": {
     Start: "Starting (Start)", Term: "refused: running", Kill: "refused: running", Delete: "Deleted", Force: "Deleted",
-    StartDone: "-", StartFailed: "-", DeleteDone: "-", Exited: "-"
+    StartDone: "Running [exec-started]", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-", Exited: "-"
   },
   "Starting": {
     Start: "refused: created", Term: "refused: running", Kill: "refused: running", Delete: "refused: created stopped",
     Force: "Deleting (Cancel Delete)", StartDone: "Running [exec-started]", StartFailed: "Created", DeleteDone: "-",
-    Exited: "Starting+exit"
+    DeleteFailed: "-", Exited: "Starting+exit"
   },
   "Starting+exit": {
     Start: "refused: created", Term: "refused: running", Kill: "refused: running", Delete: "refused: created stopped",
     Force: "Deleting+exit (Cancel Delete)", StartDone: "Stopped+exit [exec-started exit]", StartFailed: "Created",
-    DeleteDone: "-", Exited: "-"
+    DeleteDone: "-", DeleteFailed: "-", Exited: "-"
   },
   "Running": {
     Start: "refused: created", Term: "- (Signal 15)", Kill: "- (Signal 9)", Delete: "refused: created stopped",
-    Force: "Deleting (Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "-", Exited: "Stopped+exit [exit]"
+    Force: "Deleting (Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-",
+    Exited: "Stopped+exit [exit]"
   },
   "Stopped": {
     Start: "refused: created", Term: "finished", Kill: "finished", Delete: "Deleting+exit (Delete)",
-    Force: "Deleting+exit (Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "-", Exited: "-"
+    Force: "Deleting+exit (Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-", Exited: "-"
   },
   "Deleting": {
     Start: "refused: created stopped", Term: "finished", Kill: "finished", Delete: "refused: created stopped",
-    Force: "refused: created stopped", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted", Exited: "Deleting+exit [exit]"
+    Force: "- (Cancel Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit [exit]", DeleteFailed: "Running",
+    Exited: "Deleting+exit [exit]"
   },
   "Deleting+exit": {
     Start: "refused: created stopped", Term: "finished", Kill: "finished", Delete: "refused: created stopped",
-    Force: "refused: created stopped", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit", Exited: "-"
+    Force: "- (Cancel Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit", DeleteFailed: "Stopped+exit",
+    Exited: "-"
+  },
+  "Deleting unborn": {
+    Start: "refused: created stopped", Term: "finished", Kill: "finished", Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit [exit]", DeleteFailed: "Created",
+    Exited: "Deleting+exit [exit]"
   },
   "Deleted": {
     Start: "finished", Term: "finished", Kill: "finished", Delete: "finished", Force: "finished",
-    StartDone: "-", StartFailed: "-", DeleteDone: "-", Exited: "-"
+    StartDone: "-", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-", Exited: "-"
   }
 }
 
@@ -109,14 +119,14 @@ for (const [from, state] of Object.entries(states)) {
 it("events name the container and the exec, and carry the exit whole", () => {
   const started: ProcessState = { _tag: "Starting", exit }
   assert.deepStrictEqual(transition(facts, started, Report.StartDone({ identity, at })).events, [
-    { topic: "/tasks/exec-started", event: { containerId: "web", execId: "job", pid: 43 } },
-    { topic: "/tasks/exit", event: { containerId: "web", execId: "job", ...exit } }
+    { topic: "/tasks/exec-started", event: { ...facts, pid: 43 } },
+    { topic: "/tasks/exit", event: { ...facts, ...exit } }
   ])
 })
 
 it("is live while an exit may still come", () => {
   assert.deepStrictEqual(
     Object.entries(states).filter(([, state]) => isLive(state)).map(([name]) => name),
-    ["Starting", "Starting+exit", "Running", "Deleting"]
+    ["Starting", "Starting+exit", "Running", "Deleting", "Deleting unborn"]
   )
 })

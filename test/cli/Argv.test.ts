@@ -68,7 +68,15 @@ describe("Argv.normalise", () => {
   })
 
   it("keeps empty words and spaces of the container's command", () => {
-    assert.deepStrictEqual(normalised(["exec", "web", "sh", "-c", "a  b", ""]), ["exec", "--", "web", "sh", "-c", "a  b", ""])
+    assert.deepStrictEqual(normalised(["exec", "web", "sh", "-c", "a  b", ""]), [
+      "exec",
+      "--",
+      "web",
+      "sh",
+      "-c",
+      "a  b",
+      ""
+    ])
   })
 
   it("keeps an empty value", () => {

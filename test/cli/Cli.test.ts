@@ -3,25 +3,31 @@ import { Effect } from "effect"
 import { descriptor } from "../../src/cli/Cli.ts"
 import { version } from "../../src/version.ts"
 import { FakeDaemon, nobody } from "./support/FakeDaemon.ts"
-import { berth, lastJson } from "./support/Harness.ts"
+import { berth } from "./support/Harness.ts"
+import { errorIn } from "./support/Read.ts"
 
 /** Every command with what leads to it. */
-const everyCommand = (
-  command = descriptor,
-  path: ReadonlyArray<string> = []
-): ReadonlyArray<ReadonlyArray<string>> => [path, ...command.subcommands.flatMap((one) => everyCommand(one, [...path, one.name]))]
+const everyCommand = (command = descriptor, path: ReadonlyArray<string> = []): ReadonlyArray<ReadonlyArray<string>> => [
+  path,
+  ...command.subcommands.flatMap((one) => everyCommand(one, [...path, one.name]))
+]
 
 describe("global options", () => {
   it.effect("choose the daemon, the namespace and the token, before the command or after it", () =>
     Effect.gen(function* () {
       const options = ["--address", "unix:///a.sock", "-n", "prod", "--token", "secret"]
-      for (const words of [[...options, "ps"], ["ps", ...options], ["-n", "prod", "ps", ...options.slice(0, 2), ...options.slice(4)]]) {
+      for (const words of [
+        [...options, "ps"],
+        ["ps", ...options],
+        ["-n", "prod", "ps", ...options.slice(0, 2), ...options.slice(4)]
+      ]) {
         const { code, daemon, targets } = yield* berth(words)
         assert.strictEqual(code, 0)
         assert.deepStrictEqual(targets, [{ address: "unix:///a.sock", token: "secret" }])
         assert.deepStrictEqual([...daemon.namespaces], ["prod"])
       }
-    }))
+    })
+  )
 
   it.effect("come from the environment where they are not given", () =>
     Effect.gen(function* () {
@@ -32,7 +38,8 @@ describe("global options", () => {
       const overruled = yield* berth(["ps", "-n", "flag", "--address", "unix:///flag.sock"], { env })
       assert.deepStrictEqual(overruled.targets, [{ address: "unix:///flag.sock", token: "t" }])
       assert.deepStrictEqual([...overruled.daemon.namespaces], ["flag"])
-    }))
+    })
+  )
 
   it.effect("have defaults, also where the environment has empty variables", () =>
     Effect.gen(function* () {
@@ -41,15 +48,20 @@ describe("global options", () => {
         assert.deepStrictEqual(targets, [{ address: "unix:///run/berth/berth.sock", token: undefined }])
         assert.deepStrictEqual([...daemon.namespaces], ["default"])
       }
-    }))
+    })
+  )
 
   it.effect("are checked, wherever they come from", () =>
     Effect.gen(function* () {
-      for (const outcome of [yield* berth(["ps", "-n", "a--b"]), yield* berth(["ps"], { env: { BERTH_NAMESPACE: "a--b" } })]) {
+      for (const outcome of [
+        yield* berth(["ps", "-n", "a--b"]),
+        yield* berth(["ps"], { env: { BERTH_NAMESPACE: "a--b" } })
+      ]) {
         assert.strictEqual(outcome.code, 2)
         assert.match(outcome.stderr, /^berth: ps: --namespace: a namespace: .*got "a--b"\nusage: berth ps /)
       }
-    }))
+    })
+  )
 })
 
 describe("misuse", () => {
@@ -60,9 +72,17 @@ describe("misuse", () => {
     ["kil web", /^berth: kil: unknown command, did you mean kill\?$/, "berth <subcommand> [flags]"],
     ["ps --al", /^berth: ps: --al: unknown option, did you mean --all or -a\?$/, "berth ps [flags]"],
     ["wait --timeout", /^berth: wait: --timeout: needs a value, expected <DURATION>$/, "berth wait [flags] <id>"],
-    ["logs --tail x web", /^berth: logs: --tail: expected a string representing a finite number, got "x"$/, "berth logs [flags] <id>"],
+    [
+      "logs --tail x web",
+      /^berth: logs: --tail: expected a string representing a finite number, got "x"$/,
+      "berth logs [flags] <id>"
+    ],
     ["logs --tail -1 web", /^berth: logs: --tail: expected a number of lines, got "-1"$/, "berth logs [flags] <id>"],
-    ["kill -s NOPE web", /^berth: kill: --signal: expected a signal by name .*got "NOPE"$/, "berth kill [flags] <id...>"],
+    [
+      "kill -s NOPE web",
+      /^berth: kill: --signal: expected a signal by name .*got "NOPE"$/,
+      "berth kill [flags] <id...>"
+    ],
     ["wait --timeout 5 web", /^berth: wait: --timeout: expected a duration .*got "5"$/, "berth wait [flags] <id>"],
     ["completions tcsh", /^berth: completions: <shell>: .*got "tcsh"$/, "berth completions [flags] <shell>"],
     ["exec web", /^berth: exec: <command>: is missing$/, "berth exec [flags] <id> <command...>"],
@@ -75,30 +95,35 @@ describe("misuse", () => {
       assert.match(line, first)
       assert.isTrue(second.startsWith(`usage: ${usage}`), second)
       assert.deepStrictEqual([code, stdout, end, daemon.calls.length], [2, "", "", 0])
-    }))
+    })
+  )
 
   it.effect("is JSON too where that is asked for", () =>
     Effect.gen(function* () {
       const { stderr, stdout } = yield* berth(["--json", "inspect", "a b"])
       assert.strictEqual(stdout, "")
-      const { error } = lastJson(stderr) as { readonly error: object }
-      assert.deepInclude(error, { _tag: "InvalidArgument", field: "<id>" })
+      assert.deepInclude(errorIn(stderr), { _tag: "InvalidArgument", field: "<id>" })
       const elsewhere = yield* berth(["exec", "a b", "ls", "--json"])
       assert.notInclude(elsewhere.stderr, "{")
-    }))
+    })
+  )
 
   it.effect("includes no command at all: the help goes to standard error", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* berth([])
       assert.deepStrictEqual([code, stdout], [2, ""])
       assert.include(stderr, "berth <subcommand> [flags]")
-    }))
+    })
+  )
 })
 
 describe("help", () => {
   it.effect.each(everyCommand())("of %s goes to standard output, with examples", (path) =>
     Effect.gen(function* () {
-      for (const words of [[...path, "--help"], ["help", ...path]]) {
+      for (const words of [
+        [...path, "--help"],
+        ["help", ...path]
+      ]) {
         const { code, stderr, stdout } = yield* berth(words)
         assert.deepStrictEqual([code, stderr], [0, ""])
         assert.include(stdout, "USAGE")
@@ -106,17 +131,20 @@ describe("help", () => {
         assert.strictEqual(stdout.includes("EXAMPLES"), !isGroup)
         assert.notInclude(stdout, "\u001b")
       }
-    }))
+    })
+  )
 
   it.effect("has the version", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* berth(["--version"])).stdout, `berth ${version}\n`)
-    }))
+    })
+  )
 
   it.effect("has colours on a terminal", () =>
     Effect.gen(function* () {
       assert.include((yield* berth(["ps", "--help"], { colors: true })).stdout, "\u001b[1m")
-    }))
+    })
+  )
 })
 
 describe("errors", () => {
@@ -124,14 +152,26 @@ describe("errors", () => {
     Effect.gen(function* () {
       const daemon = new FakeDaemon()
       daemon.failure = nobody
-      for (const words of [["ps"], ["inspect", "web"], ["events"], ["logs", "web"], ["runtimes"], ["rm", "web"], ["exec", "web", "ls"]]) {
+      for (const words of [
+        ["ps"],
+        ["inspect", "web"],
+        ["events"],
+        ["logs", "web"],
+        ["runtimes"],
+        ["rm", "web"],
+        ["exec", "web", "ls"]
+      ]) {
         const { code, stderr, stdout } = yield* berth(["--json", ...words], { daemon })
         assert.deepStrictEqual([code, stdout, stderr.split("\n").length], [125, "", 3])
-        assert.deepStrictEqual(lastJson(stderr), {
-          error: { _tag: "Unavailable", what: "daemon", problem: "nobody answers", mend: `start one with "berth daemon"` }
+        assert.deepStrictEqual(errorIn(stderr), {
+          _tag: "Unavailable",
+          what: "daemon",
+          problem: "nobody answers",
+          mend: `start one with "berth daemon"`
         })
       }
-    }))
+    })
+  )
 })
 
 describe("berth completions", () => {
@@ -140,5 +180,6 @@ describe("berth completions", () => {
       const { code, stdout } = yield* berth(["completions", shell])
       assert.strictEqual(code, 0)
       for (const word of ["exec", "memory-swap", "resume"]) assert.include(stdout, word)
-    }))
+    })
+  )
 })

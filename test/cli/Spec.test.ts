@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem } from "effect"
+import { Effect, FileSystem, Schema } from "effect"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { deviceNumbers } from "../../src/cli/run/HostInput.ts"
 import { optionOf } from "../../src/cli/run/SpecInput.ts"
-import type { OciSpec } from "../../src/schema/OciSpec.ts"
-import { berth, lastJson } from "./support/Harness.ts"
+import { OciSpec } from "../../src/schema/OciSpec.ts"
+import { berth } from "./support/Harness.ts"
+import { valueIn } from "./support/Read.ts"
 
 /** A folder for the test, gone afterwards. */
 const folder = Effect.gen(function* () {
@@ -23,25 +24,45 @@ const folder = Effect.gen(function* () {
   }
 }).pipe(Effect.provide(NodeFileSystem.layer))
 
+/** What a container is created with. */
+const decode = Schema.decodeUnknownSync(Schema.Struct({ spec: OciSpec }))
+
+const decodeSpec = Schema.decodeUnknownSync(OciSpec)
+
 const specOf = (...words: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const { code, stderr, stdout } = yield* berth(["spec", "--json", ...words])
     assert.deepStrictEqual([code, stderr], [0, ""])
-    return lastJson(stdout) as OciSpec
+    return decodeSpec(valueIn(stdout))
   })
 
 describe("berth spec", () => {
   it.effect("prints what run would create", () =>
     Effect.gen(function* () {
-      const words = ["--rootfs", "/", "--memory", "64m", "--hostname", "box", "-e", "A=1", "--read-only", "--annotation", "k=v"]
+      const words = [
+        "--rootfs",
+        "/",
+        "--memory",
+        "64m",
+        "--hostname",
+        "box",
+        "-e",
+        "A=1",
+        "--read-only",
+        "--annotation",
+        "k=v"
+      ]
       const printed = yield* specOf(...words, "ls", "-la")
       const { daemon } = yield* berth(["run", "-d", ...words, "ls", "-la"])
-      const [created] = daemon.requests("containers.create") as ReadonlyArray<{ readonly spec: OciSpec }>
-      assert.deepStrictEqual(printed, JSON.parse(JSON.stringify(created?.spec)))
+      assert.deepStrictEqual(
+        [printed],
+        daemon.requests("containers.create").map((request) => decode(request).spec)
+      )
       assert.deepInclude(printed, { hostname: "box", annotations: { k: "v" }, root: { path: "/", readonly: true } })
       assert.deepInclude(printed.process, { args: ["ls", "-la"] })
       assert.deepInclude(printed.linux?.resources, { memory: { limit: 67_108_864 } })
-    }))
+    })
+  )
 
   it.effect("is indented for people, with exact integers", () =>
     Effect.gen(function* () {
@@ -50,17 +71,18 @@ describe("berth spec", () => {
       const { stdout: line } = yield* berth(["spec", "--json", "--ulimit", "memlock=unlimited", "sh"])
       assert.include(line, `"soft":18446744073709551615`)
       assert.strictEqual(line.split("\n").length, 2)
-    }))
+    })
+  )
 
   it.effect("reads every option", () =>
     Effect.gen(function* () {
-      const spec = yield* specOf(
-        ...["--memory-reservation", "32m", "--memory", "64m", "--memory-swap", "-1", "--cpus", "1.5", "--cpu-shares", "512"],
-        ...["--cpuset-cpus", "0-1", "--pids-limit", "10", "--blkio-weight", "100", "--network", "host", "--cap-drop", "ALL"],
-        ...["--cap-add", "net_admin", "--ulimit", "nofile=10:20", "--device", "/dev/null:/dev/nothing:r", "--sysctl", "kernel.msgmax=1"],
-        ...["--mount", "type=tmpfs,dst=/tmp,size=1m", "-u", "7:8", "-w", "/srv", "--no-new-privileges=false", "--seccomp", "unconfined"],
-        ...["--uidmap", "0:1000:10", "--gidmap", "0:1000:10", "--security-opt", "label=type:t", "--env", "X=--y", "env"]
-      )
+      const words =
+        "--memory-reservation 32m --memory 64m --memory-swap -1 --cpus 1.5 --cpu-shares 512 --cpuset-cpus 0-1 " +
+        "--pids-limit 10 --blkio-weight 100 --network host --cap-drop ALL --cap-add net_admin --ulimit nofile=10:20 " +
+        "--device /dev/null:/dev/nothing:r --sysctl kernel.msgmax=1 --mount type=tmpfs,dst=/tmp,size=1m -u 7:8 -w /srv " +
+        "--no-new-privileges=false --seccomp unconfined --uidmap 0:1000:10 --gidmap 0:1000:10 " +
+        "--security-opt label=type:t --env X=--y env"
+      const spec = yield* specOf(...words.split(" "))
       const { linux, process } = spec
       assert.deepInclude(linux?.resources, {
         memory: { limit: 67_108_864, reservation: 33_554_432, swap: -1 },
@@ -73,12 +95,16 @@ describe("berth spec", () => {
       assert.deepInclude(process?.rlimits?.[0], { type: "RLIMIT_NOFILE", soft: 10, hard: 20 })
       assert.isTrue(process?.env?.includes("X=--y"))
       assert.deepInclude(linux?.devices?.[0], { path: "/dev/nothing", type: "c", major: 1, minor: 3 })
-      assert.deepInclude(spec.mounts?.find(({ destination }) => destination === "/tmp"), { type: "tmpfs", source: "tmpfs" })
+      assert.deepInclude(
+        spec.mounts?.find(({ destination }) => destination === "/tmp"),
+        { type: "tmpfs", source: "tmpfs" }
+      )
       assert.isUndefined(linux?.seccomp)
       assert.deepStrictEqual(linux?.uidMappings, [{ containerID: 0, hostID: 1000, size: 10 }])
       assert.deepStrictEqual(linux?.sysctl, { "kernel.msgmax": "1" })
       assert.isFalse(linux?.namespaces?.some(({ type }) => type === "network"))
-    }))
+    })
+  )
 
   it.effect("reads variables and filters from files, the command line last", () =>
     Effect.gen(function* () {
@@ -92,8 +118,12 @@ describe("berth spec", () => {
       assert.strictEqual(broken.code, 1)
       assert.match(broken.stderr, /^berth: --seccomp: cannot read ".*env": .+\n$/)
       const missing = yield* berth(["spec", "--env-file", `${dir.path}/none`, "sh"])
-      assert.deepStrictEqual([missing.code, missing.stderr], [1, `berth: --env-file: cannot read "${dir.path}/none": it does not exist\n`])
-    }))
+      assert.deepStrictEqual(
+        [missing.code, missing.stderr],
+        [1, `berth: --env-file: cannot read "${dir.path}/none": it does not exist\n`]
+      )
+    })
+  )
 
   it.effect("finds users by name in the root filesystem, and never outside of it", () =>
     Effect.gen(function* () {
@@ -107,21 +137,28 @@ describe("berth spec", () => {
       const outside = yield* berth(["spec", "--rootfs", `${dir.path}/bad`, "-u", "daemon", "id"])
       assert.strictEqual(outside.code, 2)
       assert.match(outside.stderr, /^berth: spec: --user: no user "daemon" in the container\n/)
-    }))
+    })
+  )
 
   it.effect("takes a bundle as it is, with another command where one is given", () =>
     Effect.gen(function* () {
       const dir = yield* folder
-      const config = { ociVersion: "1.0.2", process: { cwd: "/w", args: ["sh"], env: ["A=1"] }, root: { path: "fs" }, later: true }
+      const config = {
+        ociVersion: "1.0.2",
+        process: { cwd: "/w", args: ["sh"], env: ["A=1"] },
+        root: { path: "fs" },
+        later: true
+      }
       yield* dir.write("config.json", JSON.stringify(config))
       const root = { path: `${dir.path}/fs` }
-      assert.deepStrictEqual(yield* specOf("--bundle", dir.path), { ...config, root } as OciSpec)
+      assert.deepStrictEqual(yield* specOf("--bundle", dir.path), decodeSpec({ ...config, root }))
       const other = yield* specOf("--bundle", dir.path, "ls", "-l")
       assert.deepStrictEqual(other.process, { cwd: "/w", args: ["ls", "-l"], env: ["A=1"] })
       const both = yield* berth(["spec", "--bundle", dir.path, "--memory", "1g"])
       assert.strictEqual(both.code, 2)
       assert.match(both.stderr, /^berth: spec: --memory: not together with --bundle/)
-    }))
+    })
+  )
 
   it("names options as users write them", () => {
     assert.deepStrictEqual(
@@ -133,9 +170,12 @@ describe("berth spec", () => {
   it("takes device numbers apart as Linux packs them", () => {
     assert.deepStrictEqual(deviceNumbers(0x103n), { major: 1, minor: 3 })
     assert.deepStrictEqual(deviceNumbers((259n << 8n) | 5n), { major: 259, minor: 5 })
-    assert.deepStrictEqual(deviceNumbers((0x12345n & 0xfffn) << 8n | (0x12345n & ~0xfffn) << 32n | 0xffn | 0xabc00n << 12n), {
-      major: 0x12345,
-      minor: 0xabcff
-    })
+    assert.deepStrictEqual(
+      deviceNumbers(((0x12345n & 0xfffn) << 8n) | ((0x12345n & ~0xfffn) << 32n) | 0xffn | (0xabc00n << 12n)),
+      {
+        major: 0x12345,
+        minor: 0xabcff
+      }
+    )
   })
 })

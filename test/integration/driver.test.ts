@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Reaper from "../../src/layers/Reaper.ts"
+import { Children } from "../../src/layers/posix/Children.ts"
 import { Libc } from "../../src/layers/posix/Libc.ts"
-import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
 import * as Runtimes from "../../src/layers/runtime/Runtimes.ts"
 import { ContainerId, Namespace } from "../../src/schema/Ids.ts"
 import * as OciJson from "../../src/schema/OciJson.ts"
@@ -45,7 +45,7 @@ const layerOf = (runtime: string) =>
       return Layer.mergeAll(
         bundles(runtime, home),
         Layer.mergeAll(Reaper.layer, Runtimes.layer({ stateDir: join(home, "state") })).pipe(
-          Layer.provide([Libc.layer, OwnChildren.layer])
+          Layer.provide(Children.layer.pipe(Layer.provideMerge(Libc.layer)))
         )
       )
     })

@@ -3,10 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option } from "effect"
 import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
+import { Children } from "../../src/layers/posix/Children.ts"
 import { Libc } from "../../src/layers/posix/Libc.ts"
 import * as Proc from "../../src/layers/posix/Proc.ts"
 import * as OciDriver from "../../src/layers/runtime/OciDriver.ts"
-import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
 import { RuntimeName } from "../../src/schema/Ids.ts"
 import * as OciJson from "../../src/schema/OciJson.ts"
 import { bundleSpec, busyboxRootfs, canRunContainers, installed } from "../support/rootfs.ts"
@@ -70,7 +70,7 @@ for (const runtime of ["runc", "crun"]) {
   describe.skipIf(!canRunContainers || binary === null)(`interrupted create: ${runtime}`, () => {
     for (const grace of ["some", "none"]) {
       it.live(`with ${grace} grace`, () =>
-        cut(runtime, binary ?? "", grace, 20).pipe(Effect.provide(Layer.mergeAll(Libc.layer, OwnChildren.layer)))
+        cut(runtime, binary ?? "", grace, 20).pipe(Effect.provide(Children.layer.pipe(Layer.provideMerge(Libc.layer))))
       )
     }
   })

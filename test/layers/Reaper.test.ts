@@ -6,13 +6,13 @@ import { execFileSync, spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { release } from "node:os"
 import * as Reaper from "../../src/layers/Reaper.ts"
+import { Children } from "../../src/layers/posix/Children.ts"
 import { Libc } from "../../src/layers/posix/Libc.ts"
 import * as Proc from "../../src/layers/posix/Proc.ts"
 import * as Strays from "../../src/layers/reaper/Strays.ts"
-import { OwnChildren } from "../../src/layers/runtime/OwnChildren.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 
-const layer = Reaper.layer.pipe(Layer.provideMerge(Layer.mergeAll(Libc.layer, OwnChildren.layer)), Layer.orDie)
+const layer = Reaper.layer.pipe(Layer.provideMerge(Children.layer), Layer.provideMerge(Libc.layer), Layer.orDie)
 
 /** Linux 6.15 keeps the status of a process behind its pidfd. */
 const [major = 0, minor = 0] = release().split(".").map(Number)
@@ -232,16 +232,17 @@ describe("Reaper", () => {
     })
   )
 
-  it.effect("reaps strays, but gives them time to be claimed, and spares what is claimed or Node's", () =>
+  it.effect("reaps strays, but gives them time to be claimed, and spares what is claimed or waited for", () =>
     Effect.gen(function* () {
       yield* (yield* Libc).setChildSubreaper
-      const own = yield* OwnChildren
       const pids = yield* Effect.all([orphan("exit 0"), orphan("exit 0"), orphan("exit 0")])
-      const [, claimed, nodes] = pids
-      own.add(nodes)
+      const [, claimed, awaited] = pids
       yield* TestClock.withLive(Effect.forEach(pids, untilDead))
       const left = Effect.map(Effect.forEach(pids, Proc.stat), (found) => found.map(Option.isSome))
-      const strays = yield* Strays.make((pid) => pid === claimed)
+      const unused = () => Effect.die("unused")
+      const strays = yield* Strays.make((pid) => pid === claimed).pipe(
+        Effect.provideService(Children, Children.of({ spawn: unused, adopt: unused, has: (pid) => pid === awaited }))
+      )
       yield* strays.sweep()
       yield* TestClock.adjust("9 seconds")
       yield* strays.sweep()
@@ -249,7 +250,7 @@ describe("Reaper", () => {
       yield* TestClock.adjust("1 second")
       yield* strays.sweep()
       assert.deepStrictEqual(yield* left, [false, true, true])
-      yield* Effect.forEach([claimed, nodes], (yield* Libc).waitpid)
-    }).pipe(Effect.provide(Layer.mergeAll(Libc.layer, OwnChildren.layer)))
+      yield* Effect.forEach([claimed, awaited], (yield* Libc).waitpid)
+    }).pipe(Effect.provide(Libc.layer))
   )
 })

@@ -12,7 +12,9 @@ export const attach = Command.make(
     id: Params.id,
     stdin: Flag.Boolean("stdin").pipe(
       Flag.withDefault(true),
-      Flag.withDescription("Copy standard input to the process where it reads any, the default; --no-stdin only watches")
+      Flag.withDescription(
+        "Copy standard input to the process where it reads any, the default; --no-stdin only watches"
+      )
     ),
     exec: Params.exec
   },

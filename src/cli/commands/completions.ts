@@ -7,7 +7,11 @@ import { Output } from "../Output.ts"
 export const completions = (descriptor: () => Completions.CommandDescriptor) =>
   Command.make(
     "completions",
-    { shell: Argument.Literals("shell", ["bash", "zsh", "fish", "powershell"]).pipe(Argument.withDescription("Which shell")) },
+    {
+      shell: Argument.Literals("shell", ["bash", "zsh", "fish", "powershell"]).pipe(
+        Argument.withDescription("Which shell")
+      )
+    },
     ({ shell }) =>
       Effect.flatMap(Output, (output) => output.write(`${Completions.generate("berth", shell, descriptor())}\n`))
   ).pipe(

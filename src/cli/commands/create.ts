@@ -37,7 +37,9 @@ export const start = Command.make(
   {
     id: Params.id,
     attach: Params.toggle("attach", "Print its output and end with its exit code").pipe(Params.alias("a")),
-    interactive: Params.toggle("interactive", "Copy standard input, where the container was made with -i").pipe(Params.alias("i"))
+    interactive: Params.toggle("interactive", "Copy standard input, where the container was made with -i").pipe(
+      Params.alias("i")
+    )
   },
   ({ attach: attached, id, interactive }) =>
     connected(

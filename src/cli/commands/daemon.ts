@@ -13,7 +13,10 @@ const untilAsked = <A, E, R>(daemon: Effect.Effect<A, E, R>) =>
   Effect.scoped(
     Effect.gen(function* () {
       const signals = yield* (yield* Signals).take
-      const asked = Queue.take(signals).pipe(Effect.repeat({ until: (signal) => ending.includes(signal) }), Effect.asVoid)
+      const asked = Queue.take(signals).pipe(
+        Effect.repeat({ until: (signal) => ending.includes(signal) }),
+        Effect.asVoid
+      )
       yield* Effect.raceFirst(daemon, asked)
     })
   )
@@ -57,9 +60,14 @@ export const daemon = Command.make(
       )
     })
 ).pipe(
-  Command.withDescription("Supervise containers and serve those who ask; SIGTERM ends it and leaves the containers running"),
+  Command.withDescription(
+    "Supervise containers and serve those who ask; SIGTERM ends it and leaves the containers running"
+  ),
   Command.withExamples([
     { command: "berth daemon" },
-    { command: "berth daemon --root ~/berth --state /tmp/berth --listen unix:///tmp/berth/berth.sock", description: "A second one beside it" }
+    {
+      command: "berth daemon --root ~/berth --state /tmp/berth --listen unix:///tmp/berth/berth.sock",
+      description: "A second one beside it"
+    }
   ])
 )

@@ -10,7 +10,11 @@ import { type Cell, render } from "../output/Table.ts"
 import type { Check } from "../doctor/Checks.ts"
 
 const mark = ({ found, needed }: Check): Cell =>
-  found ? { text: "ok", color: "green" } : needed ? { text: "MISSING", color: "red" } : { text: "missing", color: "yellow" }
+  found
+    ? { text: "ok", color: "green" }
+    : needed
+      ? { text: "MISSING", color: "red" }
+      : { text: "missing", color: "yellow" }
 
 const toCells = (check: Check): ReadonlyArray<Cell> => [
   check.name,
@@ -37,5 +41,8 @@ export const doctor = Command.make("doctor", {}, () =>
   })
 ).pipe(
   Command.withDescription("Check what berth needs of this machine, and say what mends it"),
-  Command.withExamples([{ command: "berth doctor" }, { command: "berth doctor --json | jq '.checks[] | select(.found | not)'" }])
+  Command.withExamples([
+    { command: "berth doctor" },
+    { command: "berth doctor --json | jq '.checks[] | select(.found | not)'" }
+  ])
 )

@@ -13,11 +13,15 @@ import { point } from "../Since.ts"
 
 const own = ["id", "containerId"]
 
+const isEmpty = (value: unknown) => typeof value === "object" && value !== null && Object.keys(value).length === 0
+
 /** An event on one line: sequence, time, topic, container, and what else it says. */
 export const toLine = (event: Event): string => {
   const { containerId, id, ...rest } = { containerId: undefined, id: undefined, ...Json.event(event).event }
   const details = Object.entries(rest).flatMap(([key, value]) =>
-    value === null || own.includes(key) ? [] : [`${key}=${typeof value === "string" ? value : JSON.stringify(value)}`]
+    value === null || own.includes(key) || isEmpty(value)
+      ? []
+      : [`${key}=${typeof value === "string" ? value : JSON.stringify(value)}`]
   )
   const words = [event.topic.padEnd(19), containerId ?? id ?? "", ...details]
   return printable([`${event.seq}`, DateTime.formatIso(event.time), ...words].join("  "))
@@ -26,7 +30,11 @@ export const toLine = (event: Event): string => {
 export const events = Command.make(
   "events",
   {
-    since: Params.text("since", "<SEQ|TIME>", "After a sequence number, or since a time or a span such as 10m; default all that is kept"),
+    since: Params.text(
+      "since",
+      "<SEQ|TIME>",
+      "After a sequence number, or since a time or a span such as 10m; default all that is kept"
+    ),
     filters: Params.filters,
     follow: Flag.Boolean("follow").pipe(
       Flag.withDefault(true),
@@ -38,7 +46,11 @@ export const events = Command.make(
       const now = yield* DateTime.now
       const from = Option.map(since, (text) => point(text, now))
       if (Option.isSome(from) && Option.isNone(from.value)) {
-        return yield* misuse("events", "--since", "expected a sequence number, a time such as 2026-11-22T10:00:00Z or a span such as 10m")
+        return yield* misuse(
+          "events",
+          "--since",
+          "expected a sequence number, a time such as 2026-11-22T10:00:00Z or a span such as 10m"
+        )
       }
       const json = yield* wantsJson
       const output = yield* Output
@@ -47,7 +59,9 @@ export const events = Command.make(
           const log = yield* Events
           yield* log
             .subscribe({ ...Option.getOrElse(Option.flatten(from), () => ({})), filters, follow })
-            .pipe(Stream.runForEach((event) => output.write(json ? Json.document(Json.event(event)) : `${toLine(event)}\n`)))
+            .pipe(
+              Stream.runForEach((event) => output.write(json ? Json.document(Json.event(event)) : `${toLine(event)}\n`))
+            )
         })
       )
     })
@@ -56,6 +70,9 @@ export const events = Command.make(
   Command.withExamples([
     { command: "berth events" },
     { command: "berth events --since 10m --no-follow", description: "The last ten minutes" },
-    { command: `berth events --json --since 42 --filter 'topic==/tasks/exit'`, description: "Go on where a program stopped reading" }
+    {
+      command: `berth events --json --since 42 --filter 'topic==/tasks/exit'`,
+      description: "Go on where a program stopped reading"
+    }
   ])
 )

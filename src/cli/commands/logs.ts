@@ -26,7 +26,9 @@ const raw = ({ execId, follow, id }: Wanted) =>
     const output = yield* Output
     yield* (yield* Tasks)
       .output({ id, execId, follow })
-      .pipe(Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes))))
+      .pipe(
+        Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes)))
+      )
   })
 
 const print = (wanted: Wanted, lines: ReadonlyArray<Lines.Line>) =>
@@ -78,7 +80,9 @@ const newest = (wanted: Wanted, count: number) =>
 const inLines = (wanted: Wanted) =>
   Effect.gen(function* () {
     const { execId, follow, id, tail } = wanted
-    const before = Option.isSome(tail) ? yield* newest(wanted, tail.value) : { seen: { stdout: 0, stderr: 0 }, lines: [] }
+    const before = Option.isSome(tail)
+      ? yield* newest(wanted, tail.value)
+      : { seen: { stdout: 0, stderr: 0 }, lines: [] }
     yield* print(wanted, before.lines)
     if (Option.isSome(tail) && !follow) return
     const { seen } = before
@@ -96,10 +100,15 @@ export const logs = Command.make(
   "logs",
   {
     id: Params.id,
-    follow: Params.toggle("follow", "Go on with what is written from now on, until the process has ended").pipe(Params.alias("f")),
+    follow: Params.toggle("follow", "Go on with what is written from now on, until the process has ended").pipe(
+      Params.alias("f")
+    ),
     timestamps: Params.toggle("timestamps", "Begin each line with its time").pipe(Params.alias("t")),
     tail: Flag.Int("tail").pipe(
-      Flag.filter((n) => n >= 0, () => "expected a number of lines"),
+      Flag.filter(
+        (n) => n >= 0,
+        () => "expected a number of lines"
+      ),
       Flag.withDescription("Only that many of the newest lines"),
       Flag.optional
     ),

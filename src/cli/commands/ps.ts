@@ -117,7 +117,13 @@ export const ps = Command.make(
         if (yield* wantsJson) return yield* output.write(Json.document(rows.map(toJson)))
         const now = yield* DateTime.now
         const headings = ["ID", "STATUS", "PID", "RUNTIME", "CREATED", "COMMAND"]
-        yield* output.write(render(headings, rows.map((row) => toCells(row, now)), output.colors))
+        yield* output.write(
+          render(
+            headings,
+            rows.map((row) => toCells(row, now)),
+            output.colors
+          )
+        )
       })
     )
 ).pipe(

@@ -52,7 +52,10 @@ export const run = Command.make(
   Command.withDescription("Run a program in a new container"),
   Command.withExamples([
     { command: "berth run --rootfs /srv/alpine echo hi" },
-    { command: "berth run -d --id web --rootfs /srv/web --memory 64m httpd -f -p 8080", description: "In the background" },
+    {
+      command: "berth run -d --id web --rootfs /srv/web --memory 64m httpd -f -p 8080",
+      description: "In the background"
+    },
     { command: "tar c . | berth run -i --rootfs /srv/alpine tar t", description: "With input" }
   ])
 )

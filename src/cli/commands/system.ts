@@ -21,7 +21,9 @@ export const runtimes = Command.make("runtimes", {}, () =>
         driver.available ? { text: "yes", color: "green" as const } : { text: "no", color: "red" as const },
         driver.version ?? "-",
         driver.binary ?? "-",
-        driver.available ? driver.capabilities.join(",") : [driver.problem ?? "", driver.mend ?? ""].filter((text) => text !== "").join("; ")
+        driver.available
+          ? driver.capabilities.join(",")
+          : [driver.problem ?? "", driver.mend ?? ""].filter((text) => text !== "").join("; ")
       ])
       yield* output.write(render(["NAME", "WORKS", "VERSION", "BINARY", "CAPABILITIES"], rows, output.colors))
     })
@@ -61,10 +63,15 @@ export const version = Command.make("version", {}, () =>
       const system = yield* System
       const server = yield* system.info.pipe(
         Effect.map((info): string | null => info.version),
-        Effect.catchIf((error): error is Unavailable => error._tag === "Unavailable", () => Effect.succeed(null))
+        Effect.catchIf(
+          (error): error is Unavailable => error._tag === "Unavailable",
+          () => Effect.succeed(null)
+        )
       )
       if (yield* wantsJson) {
-        return yield* (yield* Output).write(Json.document({ client: clientVersion, server, node: process.versions.node }))
+        return yield* (yield* Output).write(
+          Json.document({ client: clientVersion, server, node: process.versions.node })
+        )
       }
       yield* line(`berth ${clientVersion}`)
       yield* line(server === null ? "daemon: not reachable" : `daemon ${server}`)

@@ -21,7 +21,13 @@ const good = (name: string, needed: boolean, version: string | null): Check => (
   needed
 })
 
-const bad = (name: string, needed: boolean, missing: string, mend: string | null, version: string | null = null): Check => ({
+const bad = (
+  name: string,
+  needed: boolean,
+  missing: string,
+  mend: string | null,
+  version: string | null = null
+): Check => ({
   name,
   found: false,
   version,
@@ -55,9 +61,7 @@ export const sqlite = (facts: Facts): Check =>
     : good("sqlite", true, facts.sqlite)
 
 export const libc = (facts: Facts): Check =>
-  facts.libc === null
-    ? good("native calls", true, null)
-    : bad("native calls", true, facts.libc, "npm rebuild koffi")
+  facts.libc === null ? good("native calls", true, null) : bad("native calls", true, facts.libc, "npm rebuild koffi")
 
 /** CAP_SYS_ADMIN, without which nobody makes namespaces and mounts. */
 const sysAdmin = 1n << 21n
@@ -66,7 +70,12 @@ export const root = (facts: Facts): Check => {
   if (facts.uid !== 0) return bad("root", true, `this is user ${facts.uid}`, "sudo berth doctor")
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(facts.status)?.[1] ?? "0"}`)
   return (effective & sysAdmin) === 0n
-    ? bad("root", true, "without the capability CAP_SYS_ADMIN", "run berth outside of a container, or in a privileged one")
+    ? bad(
+        "root",
+        true,
+        "without the capability CAP_SYS_ADMIN",
+        "run berth outside of a container, or in a privileged one"
+      )
     : good("root", true, null)
 }
 
@@ -89,7 +98,13 @@ export const cgroups = (facts: Facts): Check => {
   const lacking = wantedControllers.filter((name) => !all.includes(name))
   return lacking.length === 0
     ? good("cgroups", true, kind)
-    : bad("cgroups", false, `limits of ${lacking.join(", ")} cannot be set`, `boot with cgroup_enable=${lacking.join(",")}`, kind)
+    : bad(
+        "cgroups",
+        false,
+        `limits of ${lacking.join(", ")} cannot be set`,
+        `boot with cgroup_enable=${lacking.join(",")}`,
+        kind
+      )
 }
 
 const driver = (info: DriverInfo): Check =>
@@ -129,7 +144,12 @@ export const exitAfterLoss = (facts: Facts): Check =>
 export const seccomp = (facts: Facts): Check =>
   /^Seccomp:/m.test(facts.status)
     ? good("seccomp", false, null)
-    : bad("seccomp", false, "the kernel cannot filter system calls", "boot a kernel with CONFIG_SECCOMP_FILTER, or use --seccomp unconfined")
+    : bad(
+        "seccomp",
+        false,
+        "the kernel cannot filter system calls",
+        "boot a kernel with CONFIG_SECCOMP_FILTER, or use --seccomp unconfined"
+      )
 
 export const userNamespaces = (facts: Facts): Check =>
   facts.maxUserNamespaces === null || Number(facts.maxUserNamespaces) === 0

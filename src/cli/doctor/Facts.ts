@@ -1,6 +1,8 @@
 /** What the doctor looks at, read from the machine once. Nothing is changed, and what cannot be read is absent. */
-import { Effect, FileSystem, Layer, Option } from "effect"
+import { Effect, FileSystem, Option } from "effect"
+import type { Cause, Layer } from "effect"
 import { release } from "node:os"
+import type { BerthError } from "../../schema/Errors.ts"
 import type { DriverInfo } from "../../schema/Runtime.ts"
 import { OciRuntime } from "../../services/OciRuntime.ts"
 import { System } from "../../services/System.ts"
@@ -27,7 +29,9 @@ export interface Facts {
   readonly libc: string | null
   readonly drivers: ReadonlyArray<DriverInfo>
   readonly criu: string | null
-  readonly daemon: { readonly address: string; readonly version: string } | { readonly address: string; readonly problem: string }
+  readonly daemon:
+    | { readonly address: string; readonly version: string }
+    | { readonly address: string; readonly problem: string }
 }
 
 const read = (file: string) =>
@@ -36,14 +40,19 @@ const read = (file: string) =>
     return yield* Effect.option(fs.readFileString(file))
   })
 
-const textOf = (file: string) => Effect.map(read(file), Option.getOrElse(() => ""))
+const textOf = (file: string) =>
+  Effect.map(
+    read(file),
+    Option.getOrElse(() => "")
+  )
 const orNull = (file: string) => Effect.map(read(file), Option.getOrNull)
 
 const firstOnPath = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
   const folders = [...(process.env["PATH"] ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
-  const found = yield* Effect.findFirst(folders.filter((folder) => folder !== ""), (folder) =>
-    Effect.orElseSucceed(fs.exists(`${folder}/${name}`), () => false)
+  const found = yield* Effect.findFirst(
+    folders.filter((folder) => folder !== ""),
+    (folder) => Effect.orElseSucceed(fs.exists(`${folder}/${name}`), () => false)
   )
   return Option.getOrNull(Option.map(found, (folder) => `${folder}/${name}`))
 })
@@ -62,15 +71,21 @@ const libc = Effect.gen(function* () {
   return null
 }).pipe(Effect.catchCause((cause) => Effect.succeed(String(cause))))
 
+const whyNot = (error: BerthError | Cause.TimeoutError) =>
+  error._tag === "Unavailable" ? error.problem : error.message
+
 const daemon = (address: string) =>
   Effect.flatMap(System, ({ info }) => info).pipe(
     Effect.map(({ version }) => ({ address, version })),
     Effect.timeout("2 seconds"),
-    Effect.catch((error) => Effect.succeed({ address, problem: error.message }))
+    Effect.catch((error) => Effect.succeed({ address, problem: whyNot(error) }))
   )
 
 /** Reads everything. The daemon is asked through the services given. */
-export const gather = Effect.fn("doctor.gather")(function* (address: string, services: Layer.Layer<System, Error>) {
+export const gather = Effect.fn("doctor.gather")(function* (
+  address: string,
+  services: Layer.Layer<System, BerthError>
+) {
   return yield* Effect.all(
     {
       platform: Effect.succeed(process.platform),
@@ -88,7 +103,7 @@ export const gather = Effect.fn("doctor.gather")(function* (address: string, ser
       drivers,
       criu: firstOnPath("criu"),
       daemon: Effect.catch(Effect.provide(daemon(address), services), (error) =>
-        Effect.succeed({ address, problem: error.message })
+        Effect.succeed({ address, problem: whyNot(error) })
       )
     },
     { concurrency: "unbounded" }

@@ -120,4 +120,5 @@ export const toJson = (line: Line): Schema.Json => ({
 })
 
 /** The same as JSON lines. */
-export const documents = (lines: ReadonlyArray<Line>): string => lines.map((line) => Json.document(toJson(line))).join("")
+export const documents = (lines: ReadonlyArray<Line>): string =>
+  lines.map((line) => Json.document(toJson(line))).join("")

@@ -21,4 +21,5 @@ export const ago = (then: DateTime.Utc, now: DateTime.Utc): string => {
 }
 
 /** `ago` where there is a time. */
-export const agoOrDash = (then: DateTime.Utc | null, now: DateTime.Utc): string => (then === null ? "-" : ago(then, now))
+export const agoOrDash = (then: DateTime.Utc | null, now: DateTime.Utc): string =>
+  then === null ? "-" : ago(then, now)

@@ -29,7 +29,10 @@ export const problem = (error: CliError.NonShowHelpErrors): { readonly field: st
       return { field: error.arguments.join(" "), problem: "more words than the command takes" }
     case "InvalidValue": {
       const expected = error.expected.replace(/^Schema validation failed: /, "").replace(/^E/, "e")
-      const wanted = /^(expected|at most|at least|needs)/.test(expected) || expected.includes(":") ? expected : `expected ${expected}`
+      const wanted =
+        /^(expected|at most|at least|needs)/.test(expected) || expected.includes(":")
+          ? expected
+          : `expected ${expected}`
       const got = error.value === "" || wanted.includes(`"${error.value}"`) ? "" : `, got "${error.value}"`
       return {
         field: named(error.option, error.kind),
@@ -61,7 +64,9 @@ export const lines = (
 ): string => {
   const found = errors.map(problem)
   const command = path.slice(1).join(" ")
-  const text = found.map(({ field, problem }) => printable(`berth: ${command === "" ? "" : `${command}: `}${field}: ${problem}`))
+  const text = found.map(({ field, problem }) =>
+    printable(`berth: ${command === "" ? "" : `${command}: `}${field}: ${problem}`)
+  )
   const first = found[0]
   const usage = `usage: ${doc.usage}   (more: ${[...path, "--help"].join(" ")})`
   const machine = json && first !== undefined ? `${toJson(new InvalidArgument(first))}\n` : ""

@@ -6,7 +6,12 @@ import { Cpus, Size, SizeLimit } from "../../schema/Units.ts"
 import * as Params from "../Params.ts"
 
 const size = (name: string, description: string) =>
-  Flag.String(name).pipe(Flag.withSchema(Size), Flag.withMetavar("<SIZE>"), Flag.withDescription(description), Flag.optional)
+  Flag.String(name).pipe(
+    Flag.withSchema(Size),
+    Flag.withMetavar("<SIZE>"),
+    Flag.withDescription(description),
+    Flag.optional
+  )
 
 const whole = (name: string, description: string) =>
   Flag.Int(name).pipe(Flag.withMetavar("<N>"), Flag.withDescription(description), Flag.optional)
@@ -19,10 +24,16 @@ export const processFlags = {
     Flag.withDescription("Variables from a file, one a line, # for comments; --env wins"),
     Flag.atLeast(0)
   ),
-  workdir: Params.text("workdir", "<DIR>", "Where it starts; default / or what the container has").pipe(Params.alias("w")),
-  user: Params.text("user", "<USER[:GROUP]>", "Whom it runs as, by name or number; default root").pipe(Params.alias("u")),
+  workdir: Params.text("workdir", "<DIR>", "Where it starts; default / or what the container has").pipe(
+    Params.alias("w")
+  ),
+  user: Params.text("user", "<USER[:GROUP]>", "Whom it runs as, by name or number; default root").pipe(
+    Params.alias("u")
+  ),
   privileged: Params.toggle("privileged", "With every capability"),
-  interactive: Params.toggle("interactive", "Keep standard input open and, where attached, copy it").pipe(Params.alias("i")),
+  interactive: Params.toggle("interactive", "Keep standard input open and, where attached, copy it").pipe(
+    Params.alias("i")
+  ),
   terminal: Params.toggle("tty", "With a terminal").pipe(Params.alias("t"))
 } as const
 
@@ -36,13 +47,19 @@ export const specFlags = {
   overlay: Params.toggle("overlay", "Copy on write over --rootfs, thrown away afterwards"),
   bundle: Flag.Path("bundle").pipe(
     Flag.withMetavar("<DIR>"),
-    Flag.withDescription("A folder with config.json, in place of --rootfs and of every option that shapes the specification"),
+    Flag.withDescription(
+      "A folder with config.json, in place of --rootfs and of every option that shapes the specification"
+    ),
     Flag.optional
   ),
   snapshot: Params.text("snapshot", "<KEY>", "A snapshot as root filesystem"),
   readOnly: Params.toggle("read-only", "Make the root filesystem read-only"),
   hostname: Params.text("hostname", "<NAME>", "Its host name"),
-  network: Params.text("network", "<none|host|ns:PATH>", "Its network: none, the host's, or that of a namespace; default none"),
+  network: Params.text(
+    "network",
+    "<none|host|ns:PATH>",
+    "Its network: none, the host's, or that of a namespace; default none"
+  ),
   memory: size("memory", "Most memory, such as 64m or 1g"),
   memoryReservation: size("memory-reservation", "Memory that it keeps when memory is short"),
   memorySwap: Flag.String("memory-swap").pipe(
@@ -62,7 +79,11 @@ export const specFlags = {
   cpusetMems: Params.text("cpuset-mems", "<LIST>", "The memory nodes that it may use"),
   pidsLimit: whole("pids-limit", "Most processes and threads, -1 for no limit"),
   blkioWeight: whole("blkio-weight", "Its share of block I/O, from 10 to 1000"),
-  mount: Params.texts("mount", "<type=…,src=…,dst=…>", "A mount; also ro, size= and mode= for tmpfs, propagation= for bind"),
+  mount: Params.texts(
+    "mount",
+    "<type=…,src=…,dst=…>",
+    "A mount; also ro, size= and mode= for tmpfs, propagation= for bind"
+  ),
   capAdd: Params.texts("cap-add", "<CAP>", "A capability more, or ALL"),
   capDrop: Params.texts("cap-drop", "<CAP>", "A capability less, or ALL"),
   noNewPrivileges: Flag.Boolean("no-new-privileges").pipe(
@@ -96,10 +117,20 @@ export const taskFlags = {
     Flag.optional
   ),
   rm: Params.toggle("rm", "Delete it when it has ended; run does that always unless detached"),
-  log: Params.text("log", "<json|file:PATH|none>", "Where its output goes; default json, the log that logs and attach read"),
+  log: Params.text(
+    "log",
+    "<json|file:PATH|none>",
+    "Where its output goes; default json, the log that logs and attach read"
+  ),
   restart: Params.text("restart", "<POLICY>", "When to start it again"),
-  stopSignal: Params.signal("stop-signal").pipe(Flag.withDescription("What stop sends first; default TERM"), Flag.optional),
-  stopTimeout: Params.duration("stop-timeout").pipe(Flag.withDescription("How long stop waits; default 10s"), Flag.optional),
+  stopSignal: Params.signal("stop-signal").pipe(
+    Flag.withDescription("What stop sends first; default TERM"),
+    Flag.optional
+  ),
+  stopTimeout: Params.duration("stop-timeout").pipe(
+    Flag.withDescription("How long stop waits; default 10s"),
+    Flag.optional
+  ),
   pidFile: Flag.Path("pid-file").pipe(
     Flag.withMetavar("<FILE>"),
     Flag.withDescription("Write its process id to a file"),

@@ -61,7 +61,10 @@ export const hostFacts = Effect.fnUntraced(function* (asked: {
   const held = asked.capabilities ? yield* boundingSet : []
   const users = asked.user && asked.root !== null ? yield* accounts(asked.root) : undefined
   const found = yield* Effect.forEach(asked.devices, (path) =>
-    Effect.map(Effect.orElseSucceed(device(path), () => null), (device) => [path, device] as const)
+    Effect.map(
+      Effect.orElseSucceed(device(path), () => null),
+      (device) => [path, device] as const
+    )
   )
   const devices = new Map(found)
   const facts: HostFacts = {

@@ -47,9 +47,11 @@ export const plan = Effect.fnUntraced(function* (
 
 const writePid = Effect.fnUntraced(function* (file: string, pid: number) {
   const fs = yield* FileSystem.FileSystem
-  yield* fs.writeFileString(file, `${pid}\n`).pipe(
-    Effect.mapError(({ message }) => new Unavailable({ what: `--pid-file ${file}`, problem: message, mend: null }))
-  )
+  yield* fs
+    .writeFileString(file, `${pid}\n`)
+    .pipe(
+      Effect.mapError(({ message }) => new Unavailable({ what: `--pid-file ${file}`, problem: message, mend: null }))
+    )
 })
 
 /** Takes away whatever there is of a container. */
@@ -81,5 +83,7 @@ export const withCreated = <A, E, R>(
       return yield* use(id, keep)
     })
     const orUndo = Effect.onError(() => (kept ? Effect.void : undo(id)))
-    return yield* Effect.uninterruptibleMask((restore) => Effect.andThen(containers.create(container), orUndo(restore(task))))
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.andThen(containers.create(container), orUndo(restore(task)))
+    )
   })

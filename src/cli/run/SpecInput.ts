@@ -1,5 +1,5 @@
 /** From options to an OCI specification: reads the texts and files that they name, and says which option is wrong. Loaded only by commands that need it. */
-import { Effect, FileSystem, Option, Path, Result, Schema } from "effect"
+import { Effect, FileSystem, Option, Path, Result, Schema, Struct } from "effect"
 import type { PlatformError } from "effect"
 import { InvalidArgument } from "../../schema/Errors.ts"
 import { OciSpec } from "../../schema/OciSpec.ts"
@@ -7,9 +7,9 @@ import * as DeviceOption from "../../spec/DeviceOption.ts"
 import * as IdMapping from "../../spec/IdMapping.ts"
 import * as MountOption from "../../spec/MountOption.ts"
 import type { Problem } from "../../spec/Problem.ts"
-import { makeProcess } from "../../spec/ProcessSpec.ts"
+import { type ExecOptions, makeProcess } from "../../spec/ProcessSpec.ts"
 import * as Spec from "../../spec/Spec.ts"
-import { Network, type SpecOptions } from "../../spec/SpecOptions.ts"
+import { Network, SpecOptions } from "../../spec/SpecOptions.ts"
 import * as Ulimit from "../../spec/Ulimit.ts"
 import { keyValues } from "../KeyValues.ts"
 import { misuse } from "../output/Usage.ts"
@@ -36,11 +36,19 @@ const orMisuse = <A>(command: string, result: Result.Result<A, Problem>) =>
 
 const texts = Schema.Record(Schema.String, Schema.String)
 
-/** Members that have a value. */
-const present = <A extends object>(members: { readonly [K in keyof A]: Option.Option<A[K]> }): Partial<A> =>
-  Object.fromEntries(
-    Object.entries<Option.Option<unknown>>(members).flatMap(([key, value]) => (Option.isSome(value) ? [[key, value.value]] : []))
-  ) as Partial<A>
+/** What options say of a specification beside its command and root filesystem. */
+const Given = Schema.Struct(Struct.omit(SpecOptions.fields, ["args", "rootfs"]))
+type Given = typeof Given.Type
+
+/** The members that have a value. */
+const present = (members: { readonly [K in keyof Given]-?: Option.Option<NonNullable<Given[K]>> }): Given =>
+  Schema.decodeSync(Given)(
+    Object.fromEntries(
+      Object.entries<Option.Option<unknown>>(members).flatMap(([key, value]) =>
+        Option.isSome(value) ? [[key, value.value]] : []
+      )
+    )
+  )
 
 const unlessEmpty = <A extends ReadonlyArray<unknown> | object>(value: A): Option.Option<A> =>
   Object.keys(value).length === 0 ? Option.none() : Option.some(value)
@@ -89,7 +97,7 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
       ? ("unconfined" as const)
       : yield* fromFile("--seccomp", flags.seccomp.value, Schema.JsonObject)
   const { cpuShares, cpus, cpusetCpus, cpusetMems, hostname, memory, memoryReservation, memorySwap, pidsLimit } = flags
-  return present<Omit<SpecOptions, "args" | "rootfs">>({
+  return present({
     env: unlessEmpty(yield* environment(flags)),
     cwd: flags.workdir,
     user: flags.user,
@@ -125,10 +133,16 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
   })
 })
 
-const fromBundle = Effect.fnUntraced(function* (command: string, folder: string, given: object, words: ReadonlyArray<string>) {
+const fromBundle = Effect.fnUntraced(function* (
+  command: string,
+  folder: string,
+  given: object,
+  words: ReadonlyArray<string>
+) {
   const path = yield* Path.Path
   const other = Object.keys(given)[0]
-  if (other !== undefined) return yield* misuse(command, optionOf(other), "not together with --bundle, whose config.json says it")
+  if (other !== undefined)
+    return yield* misuse(command, optionOf(other), "not together with --bundle, whose config.json says it")
   const spec = yield* fromFile("--bundle", path.join(folder, "config.json"), OciSpec)
   const root = { ...spec.root, path: path.resolve(folder, spec.root?.path ?? "rootfs") }
   const process = words.length === 0 ? spec.process : { cwd: "/", ...spec.process, args: words }
@@ -161,7 +175,10 @@ export const specOf = Effect.fn("cli.specOf")(function* (
     capabilities: given.privileged === true || given.capAdd !== undefined,
     devices: (given.devices ?? []).map(({ source }) => source)
   })
-  return yield* orMisuse(command, Spec.make({ ...given, args: words, ...(root === null ? {} : { rootfs: { path: root } }) }, host))
+  return yield* orMisuse(
+    command,
+    Spec.make({ ...given, args: words, ...(root === null ? {} : { rootfs: { path: root } }) }, host)
+  )
 })
 
 const checkFolder = Effect.fnUntraced(function* (path: string) {
@@ -182,15 +199,19 @@ export const processOf = Effect.fn("cli.processOf")(function* (
 ) {
   const env = yield* environment(flags)
   const user = Option.isSome(flags.user)
-  const host = yield* hostFacts({ local, root: spec.root?.path ?? null, user, capabilities: flags.privileged, devices: [] })
-  const options = {
+  const host = yield* hostFacts({
+    local,
+    root: spec.root?.path ?? null,
+    user,
+    capabilities: flags.privileged,
+    devices: []
+  })
+  const options: ExecOptions = {
     args: words,
-    ...present<{ env: ReadonlyArray<string>; cwd: string; user: string; privileged: boolean }>({
-      env: unlessEmpty(env),
-      cwd: flags.workdir,
-      user: flags.user,
-      privileged: whenSet(flags.privileged)
-    })
+    env,
+    privileged: flags.privileged,
+    ...Option.match(flags.workdir, { onNone: () => ({}), onSome: (cwd) => ({ cwd }) }),
+    ...Option.match(flags.user, { onNone: () => ({}), onSome: (user) => ({ user }) })
   }
   return yield* orMisuse(command, makeProcess(spec, options, host))
 })

@@ -11,7 +11,9 @@ export const refuse = (flags: CreateFlags): Unsupported | null => {
   if (flags.terminal) return unsupported("a terminal (-t)")
   if (flags.overlay) return unsupported("--overlay")
   if (Option.isSome(flags.snapshot)) return unsupported("--snapshot")
-  if (Option.isSome(flags.restart) && flags.restart.value !== "no") return unsupported(`--restart ${flags.restart.value}`)
-  if (Option.isSome(flags.log) && /^(fifo|binary):/.test(flags.log.value)) return unsupported(`--log ${flags.log.value}`)
+  if (Option.isSome(flags.restart) && flags.restart.value !== "no")
+    return unsupported(`--restart ${flags.restart.value}`)
+  if (Option.isSome(flags.log) && /^(fifo|binary):/.test(flags.log.value))
+    return unsupported(`--log ${flags.log.value}`)
   return null
 }

@@ -4,6 +4,7 @@
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { createRequire } from "node:module"
+import * as PosixSpawn from "./PosixSpawn.ts"
 
 type Koffi = typeof import("koffi")
 
@@ -25,6 +26,12 @@ export const exitStatus = (word: number): number => {
 
 const PR_SET_CHILD_SUBREAPER = 36
 const WNOHANG = 1
+const WEXITED = 4
+const WNOWAIT = 0x0100_0000
+const P_ALL = 0
+const siginfoBytes = 128
+const siginfoPidOffset = 16
+const O_CLOEXEC = 0o2000000
 const SYS_pidfd_send_signal = 424
 const SYS_pidfd_open = 434
 // _IOWR(0xFF, 11, struct pidfd_info) in the first published size of the structure, which every later kernel still
@@ -38,8 +45,12 @@ const POLLIN = 1
 
 interface Bound {
   readonly errno: () => string
+  readonly nameOf: (errno: number) => string
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number
   readonly waitpid: (pid: number, status: Array<number>, options: number) => number
+  readonly waitid: (type: number, id: number, info: Uint8Array, options: number) => number
+  readonly spawn: (program: PosixSpawn.Program) => number
+  readonly pipe2: (fds: Uint8Array, flags: number) => number
   readonly mkfifo: (path: string, mode: number) => number
   readonly syscall: (number: number, ...args: ReadonlyArray<string | number | null>) => number
   readonly poll: (fds: Uint8Array, count: number, timeout: number) => number
@@ -55,10 +66,15 @@ const bind = (koffi: Koffi): Bound => {
       .reverse()
       .map(([name, number]) => [number, name])
   )
+  const nameOf = (errno: number) => names.get(errno) ?? "EIO"
   return {
-    errno: () => names.get(koffi.errno()) ?? "EIO",
+    errno: () => nameOf(koffi.errno()),
+    nameOf,
     prctl: libc.func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)"),
     waitpid: libc.func("int waitpid(int pid, _Out_ int *status, int options)"),
+    waitid: libc.func("int waitid(int type, unsigned int id, void *info, int options)"),
+    spawn: PosixSpawn.bind(libc),
+    pipe2: libc.func("int pipe2(void *fds, int flags)"),
     mkfifo: libc.func("int mkfifo(const char *path, unsigned int mode)"),
     syscall: libc.func("long syscall(long number, ...)"),
     poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
@@ -76,6 +92,12 @@ export class Libc extends Context.Service<
      * before.
      */
     readonly waitpid: (pid: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** Some child that has ended and was not yet waited for, ours or Node's; it stays so. ECHILD where there is no child. */
+    readonly endedChild: Effect.Effect<Option.Option<number>, PosixError>
+    /** Starts a program, as a child that leads a session of its own, and gives its pid. */
+    readonly spawn: (program: PosixSpawn.Program) => Effect.Effect<number, PosixError>
+    /** Both ends of a new pipe, close-on-exec; the caller closes them. */
+    readonly pipe: Effect.Effect<{ readonly read: number; readonly write: number }, PosixError>
     /** Makes a FIFO. The process's umask applies to `mode`. */
     readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
     /** kill(2) with any signal number, real-time ones too. */
@@ -123,6 +145,21 @@ export class Libc extends Context.Service<
           if (result === -1) return fail()
           return result === 0 ? Option.none() : Option.some(exitStatus(word[0] ?? 0))
         }),
+      endedChild: call("waitid", (libc, fail) => {
+        const info = Buffer.alloc(siginfoBytes)
+        if (libc.waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT) === -1) return fail()
+        return Option.filter(Option.some(info.readInt32LE(siginfoPidOffset)), (pid) => pid > 0)
+      }),
+      spawn: (program) =>
+        call("posix_spawn", (libc) => {
+          const pid = libc.spawn(program)
+          return pid > 0 ? pid : new PosixError({ call: "posix_spawn", code: libc.nameOf(-pid) })
+        }),
+      pipe: call("pipe2", (libc, fail) => {
+        const fds = Buffer.alloc(8)
+        if (libc.pipe2(fds, O_CLOEXEC) === -1) return fail()
+        return { read: fds.readInt32LE(0), write: fds.readInt32LE(4) }
+      }),
       mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
       kill: (pid, signal) =>
         Effect.try({

@@ -4,9 +4,9 @@
  * found with its exit status.
  */
 import { Clock, Effect } from "effect"
+import { Children } from "../posix/Children.ts"
 import { Libc } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
-import { OwnChildren } from "../runtime/OwnChildren.ts"
 
 /** How long a zombie waits to be claimed. */
 export const patience = 10_000_000_000n
@@ -14,14 +14,14 @@ export const patience = 10_000_000_000n
 /** Gives a sweep, to be run now and then. `claimed` tells the pids that somebody waits for. */
 export const make = Effect.fnUntraced(function* (claimed: (pid: number) => boolean) {
   const libc = yield* Libc
-  const own = yield* OwnChildren
+  const children = yield* Children
   const since = new Map<string, bigint>()
 
   const sweep = Effect.fnUntraced(function* () {
     const now = yield* Clock.monotonicTimeNanos
     const seen = new Set<string>()
     for (const pid of yield* Proc.children) {
-      if (claimed(pid) || own.has(pid)) continue
+      if (claimed(pid) || children.has(pid)) continue
       const found = yield* Proc.stat(pid)
       if (found._tag === "None" || !Proc.isDead(found.value)) continue
       const key = `${pid}/${found.value.startTime}`

@@ -10,9 +10,9 @@ import { RuntimeFailed, Unsupported } from "../../schema/Errors.ts"
 import * as OciJson from "../../schema/OciJson.ts"
 import type { Capability, DriverInfo } from "../../schema/Runtime.ts"
 import type { Descriptors, Driver, Target } from "../../services/OciRuntime.ts"
+import { Children } from "../posix/Children.ts"
 import { codeOf } from "../posix/Libc.ts"
 import * as Leftovers from "./Leftovers.ts"
-import { OwnChildren } from "./OwnChildren.ts"
 import * as RuntimeLog from "./RuntimeLog.ts"
 import * as Spawn from "./Spawn.ts"
 
@@ -107,7 +107,7 @@ const wasKilled = <A>(exit: Exit.Exit<A, unknown>): boolean =>
 
 /** Makes the driver; it holds no resource. */
 export const make = Effect.fnUntraced(function* (options: Options) {
-  const own = yield* OwnChildren
+  const children = yield* Children
   const { binary, grace = "2 seconds", info } = options
   const deadlines = { ...defaultDeadlines, ...options.deadlines }
   const rootOf = (target: Target) => join(options.root, target.namespace)
@@ -140,7 +140,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       deadline: deadlines[call.command],
       ...(call.grace === undefined ? {} : { grace: call.grace }),
       ...(call.capture === undefined ? {} : { capture: call.capture })
-    }).pipe(Effect.provideService(OwnChildren, own))
+    }).pipe(Effect.provideService(Children, children))
 
   /** One call of the binary. What it says on the way is read only where it fails. */
   const invoke = Effect.fnUntraced(function* (call: Call) {

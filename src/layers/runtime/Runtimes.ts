@@ -9,8 +9,8 @@ import { Unavailable } from "../../schema/Errors.ts"
 import { RuntimeName } from "../../schema/Ids.ts"
 import type { Capability, DriverInfo } from "../../schema/Runtime.ts"
 import { OciRuntime } from "../../services/OciRuntime.ts"
+import { Children } from "../posix/Children.ts"
 import * as OciDriver from "./OciDriver.ts"
-import { OwnChildren } from "./OwnChildren.ts"
 import * as Probe from "./Probe.ts"
 
 /** A runtime of the configuration. */
@@ -67,7 +67,7 @@ const remount = (controllers: ReadonlyArray<string>, root: string) =>
     .join(" && ")
 
 const make = Effect.fnUntraced(function* (options: Options) {
-  const own = yield* OwnChildren
+  const children = yield* Children
   const { cgroupRoot = "/sys/fs/cgroup", env = defaultEnv() } = options
   const configured = new Map(Object.entries(options.runtimes ?? {}))
   const names = Array.from(new Set([...builtIn, ...configured.keys()]))
@@ -76,7 +76,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   // The stamp is part of the key alone.
   const abouts = yield* Cache.makeWith(
     (key: string) =>
-      Probe.about(key.slice(0, key.lastIndexOf("\n")), env).pipe(Effect.provideService(OwnChildren, own)),
+      Probe.about(key.slice(0, key.lastIndexOf("\n")), env).pipe(Effect.provideService(Children, children)),
     { capacity: 64, timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.minutes(1)) }
   )
 
@@ -146,7 +146,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       root: join(options.stateDir, info.name),
       env,
       ...(options.deadlines === undefined ? {} : { deadlines: options.deadlines })
-    }).pipe(Effect.provideService(OwnChildren, own))
+    }).pipe(Effect.provideService(Children, children))
   })
 
   return OciRuntime.of({

@@ -5,13 +5,12 @@
  * output but what it was asked to.
  */
 import { Clock, Deferred, Duration, Effect, Exit, Option, Schema } from "effect"
-import { spawn } from "node:child_process"
-import type { ChildProcess } from "node:child_process"
-import { constants } from "node:os"
+import { Socket } from "node:net"
 import { Unavailable } from "../../schema/Errors.ts"
 import type { Descriptors } from "../../services/OciRuntime.ts"
-import { codeOf } from "../posix/Libc.ts"
-import { OwnChildren } from "./OwnChildren.ts"
+import { Children } from "../posix/Children.ts"
+import type { Running } from "../posix/Children.ts"
+import type { PosixError } from "../posix/Libc.ts"
 
 /** Most that `capture` keeps, in characters. */
 export const maxCapture = 1024 * 1024
@@ -27,7 +26,7 @@ export class Overdue extends Schema.TaggedError<Overdue>()("Overdue", { millisec
 }
 
 export interface Command {
-  /** An absolute path, or a name to look for on PATH. */
+  /** An absolute path. */
   readonly binary: string
   readonly args: ReadonlyArray<string>
   readonly stdio: Descriptors
@@ -51,46 +50,50 @@ export interface Finished {
   readonly milliseconds: number
 }
 
-type Ended = Omit<Finished, "milliseconds">
-
 const problems: Readonly<Record<string, readonly [problem: string, mend: string | null]>> = {
   ENOENT: ["no such program", "install it, or correct its path in the configuration"],
   EACCES: ["the program may not be executed", "chmod +x it"],
+  ENOEXEC: ["it is no program for this machine", "install the one for this architecture; a script begins with #!"],
   EAGAIN: ["the limit of processes is reached", "raise the limit of processes (TasksMax, ulimit -u)"],
   EMFILE: ["the limit of open files is reached", "raise the limit of open files (LimitNOFILE, ulimit -n)"],
-  ENOMEM: ["out of memory", null]
+  ENOMEM: ["out of memory", null],
+  ENOSYS: ["posix_spawn: ENOSYS", "npm install koffi"],
+  ECHILD: ["how it ended is not known: another part of this process waited for it", null]
 }
 
-const unavailable = (binary: string, error: unknown): Unavailable => {
-  const code = codeOf(error)
+const unavailable = (binary: string, { code }: PosixError): Unavailable => {
   const [problem, mend] = problems[code] ?? [`cannot be started (${code})`, null]
   return new Unavailable({ what: binary, problem, mend })
 }
 
-const listen = (child: ChildProcess, binary: string, own: Set<number>, done: Deferred.Deferred<Ended, Unavailable>) => {
-  const { pid } = child
-  if (pid !== undefined) own.add(pid)
-  let stdout = ""
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-    stdout = (stdout + text).slice(0, maxCapture)
-  })
-  child.on("exit", () => pid !== undefined && own.delete(pid))
-  child.on("error", (error) => {
-    if (pid === undefined) Deferred.doneUnsafe(done, Effect.fail(unavailable(binary, error)))
-  })
-  child.on("close", (code, signal) => {
-    const exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal])
-    Deferred.doneUnsafe(done, Effect.succeed({ exitCode, stdout }))
-  })
+interface Output {
+  /** Completes when nobody holds the pipe any more. */
+  readonly text: Effect.Effect<string>
+  readonly close: () => void
 }
 
-const killGroup = ({ exitCode, pid, signalCode }: ChildProcess): void => {
-  // Once waited for, its pid may be another's.
-  if (pid === undefined || exitCode !== null || signalCode !== null) return
+const nothing: Output = { text: Effect.succeed(""), close: () => {} }
+
+/** Reads to the end and keeps the beginning, so that no program waits for its reader. */
+const collect = (fd: number): Output => {
+  const text = Deferred.makeUnsafe<string>()
+  let kept = ""
+  const socket = new Socket({ fd, readable: true, writable: false })
+    .setEncoding("utf8")
+    .on("data", (chunk: string) => {
+      if (kept.length < maxCapture) kept = (kept + chunk).slice(0, maxCapture)
+    })
+    // "close" follows.
+    .on("error", () => {})
+    .on("close", () => Deferred.doneUnsafe(text, Effect.succeed(kept)))
+  return { text: Deferred.await(text), close: () => socket.destroy() }
+}
+
+const killGroup = ({ pid }: Running): void => {
   try {
     process.kill(-pid, "SIGKILL")
   } catch {
-    // It has ended meanwhile.
+    // Nothing of it is left but what is to be waited for.
   }
 }
 
@@ -99,41 +102,36 @@ const killGroup = ({ exitCode, pid, signalCode }: ChildProcess): void => {
  * program cannot be started at all.
  */
 export const run = Effect.fn("Spawn.run")(function* (command: Command) {
-  const own = yield* OwnChildren
-  const { binary, deadline, grace, stdio } = command
+  const children = yield* Children
+  const { args, binary, capture, deadline, env, grace, stdio } = command
   const started = yield* Clock.monotonicTimeNanos
-  const done = Deferred.makeUnsafe<Ended, Unavailable>()
-  const within = (duration: Duration.Input) => Effect.timeoutOption(Effect.exit(Deferred.await(done)), duration)
 
-  const start = Effect.try({
-    try: () => {
-      const child = spawn(binary, command.args, {
-        env: command.env,
-        // A session of its own: Ctrl-C in the terminal of a daemon must not reach a runtime at work.
-        detached: true,
-        stdio: [
-          stdio.stdin ?? "ignore",
-          command.capture === true ? "pipe" : (stdio.stdout ?? "ignore"),
-          stdio.stderr ?? "ignore"
-        ]
-      })
-      listen(child, binary, own, done)
-      return child
-    },
-    catch: (error) => unavailable(binary, error)
-  })
+  const start = Effect.map(
+    children.spawn({ path: binary, args, env, ...stdio, stdout: capture === true ? "pipe" : stdio.stdout }),
+    (child) => ({ child, output: child.output === null ? nothing : collect(child.output) })
+  )
+  const finish = ({ child, output }: Effect.Success<typeof start>) =>
+    Effect.all({ exitCode: child.exit, stdout: output.text })
 
-  const stop = (child: ChildProcess, exit: Exit.Exit<unknown, unknown>) =>
+  const stop = (running: Effect.Success<typeof start>, exit: Exit.Exit<unknown, unknown>) =>
     Effect.gen(function* () {
-      if (Exit.hasInterrupts(exit) && grace !== undefined) yield* within(grace)
-      if (Deferred.isDoneUnsafe(done)) return
-      killGroup(child)
-      yield* within(killWait)
+      const { child, output } = running
+      if (Exit.hasInterrupts(exit) && grace !== undefined) {
+        yield* Effect.timeoutOption(Effect.exit(finish(running)), grace)
+      }
+      if (!child.isOver()) {
+        killGroup(child)
+        yield* Effect.timeoutOption(Effect.exit(child.exit), killWait)
+      }
       // Whoever inherited the pipe may hold it open.
-      child.stdout?.destroy()
+      output.close()
     })
 
-  const ended = yield* Effect.acquireUseRelease(start, () => Effect.timeoutOption(Deferred.await(done), deadline), stop)
+  const ended = yield* Effect.acquireUseRelease(
+    start,
+    (running) => Effect.timeoutOption(finish(running), deadline),
+    stop
+  ).pipe(Effect.mapError((error) => unavailable(binary, error)))
   if (Option.isNone(ended)) return yield* new Overdue({ milliseconds: Duration.toMillis(deadline) })
   const milliseconds = Number((yield* Clock.monotonicTimeNanos) - started) / 1e6
   return { ...ended.value, milliseconds } satisfies Finished

@@ -46,7 +46,7 @@ export const layer = (options: { readonly version: string; readonly stop: Effect
         Pause: (ref) => done(host.pause(ref)),
         Resume: (ref) => done(host.resume(ref)),
         Delete: host.delete,
-        DeleteExec: (ref) => done(host.deleteExec(ref)),
+        DeleteExec: host.deleteExec,
         Pids: host.pids,
         WriteStdin: (request) => done(host.writeStdin(request)),
         CloseStdin: (ref) => done(host.closeStdin(ref)),

@@ -96,7 +96,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     pause: (ref) => Effect.asVoid(call((client) => client.Pause(ref))),
     resume: (ref) => Effect.asVoid(call((client) => client.Resume(ref))),
     delete: (ref) => call((client) => client.Delete(ref)),
-    deleteExec: (ref) => Effect.asVoid(call((client) => client.DeleteExec(ref))),
+    deleteExec: (ref) => call((client) => client.DeleteExec(ref)),
     pids: (ref) => call((client) => client.Pids(ref)),
     writeStdin: (request) => Effect.asVoid(call((client) => client.WriteStdin(request))),
     closeStdin: (ref) => Effect.asVoid(call((client) => client.CloseStdin(ref))),

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { FakeDaemon } from "../support/FakeDaemon.ts"
-import { berth, lastJson } from "../support/Harness.ts"
+import { berth } from "../support/Harness.ts"
+import { errorIn, objectIn, objectsIn } from "../support/Read.ts"
 
 /** Containers that run until they are killed. */
 const running = Effect.fnUntraced(function* (...ids: ReadonlyArray<string>) {
@@ -18,13 +19,14 @@ describe("berth kill", () => {
       assert.strictEqual((yield* berth(["kill", "a"], { daemon })).stdout, "a\n")
       yield* berth(["kill", "--all", "-s", "sigkill", "b"], { daemon })
       const json = yield* berth(["kill", "-s9", "c", "--json"], { daemon })
-      assert.deepStrictEqual(lastJson(json.stdout), { id: "c", signal: 9 })
+      assert.deepStrictEqual(objectIn(json.stdout), { id: "c", signal: 9 })
       assert.deepStrictEqual(daemon.requests("tasks.signal"), [
         { id: "a", execId: null, signal: 15, all: false },
         { id: "b", execId: null, signal: 9, all: true },
         { id: "c", execId: null, signal: 9, all: false }
       ])
-    }))
+    })
+  )
 
   it.effect("can name an exec, and does not do single pids yet", () =>
     Effect.gen(function* () {
@@ -34,7 +36,8 @@ describe("berth kill", () => {
       assert.deepInclude(daemon.requests("tasks.signal")[0], { execId: "worker" })
       const { code, stderr } = yield* berth(["kill", "--pid", "7", "web"], { daemon })
       assert.deepStrictEqual([code, stderr], [1, "berth: kill --pid: not supported by this version\n"])
-    }))
+    })
+  )
 
   it.effect("tries every container, tells every failure and keeps the first code", () =>
     Effect.gen(function* () {
@@ -45,7 +48,8 @@ describe("berth kill", () => {
         stderr.split("\n").map((line) => line.split(":")[1]),
         [` task "nope"`, ` task "nor-me"`, undefined]
       )
-    }))
+    })
+  )
 })
 
 describe("berth stop", () => {
@@ -59,13 +63,14 @@ describe("berth stop", () => {
       const first = yield* berth(["stop", "plain", "wishing"], { daemon })
       assert.strictEqual(first.stdout, "plain\nwishing\n")
       const json = yield* berth(["stop", "-t", "500ms", "-s", "HUP", "overruled", "--json"], { daemon })
-      assert.deepInclude(lastJson(json.stdout), { id: "overruled", stage: "signal" })
+      assert.deepInclude(objectIn(json.stdout), { id: "overruled", stage: "signal" })
       assert.deepStrictEqual(daemon.requests("tasks.stop"), [
         { id: "plain" },
         { id: "wishing", signal: 3, timeoutMillis: 90_000 },
         { id: "overruled", signal: 1, timeoutMillis: 500 }
       ])
-    }))
+    })
+  )
 })
 
 describe("berth pause and resume", () => {
@@ -76,12 +81,16 @@ describe("berth pause and resume", () => {
       const again = yield* berth(["pause", "web", "--json"], { daemon })
       assert.strictEqual(again.code, 1)
       assert.match(again.stderr, /^berth: cannot pause: it is paused, must be running\n/)
-      assert.deepStrictEqual(lastJson(again.stderr), {
-        error: { _tag: "FailedPrecondition", operation: "pause", found: "paused", allowed: ["running"] }
+      assert.deepStrictEqual(errorIn(again.stderr), {
+        _tag: "FailedPrecondition",
+        operation: "pause",
+        found: "paused",
+        allowed: ["running"]
       })
       const resumed = yield* berth(["resume", "web", "--json"], { daemon })
-      assert.deepInclude(lastJson(resumed.stdout), { id: "web", status: "running" })
-    }))
+      assert.deepInclude(objectIn(resumed.stdout), { id: "web", status: "running" })
+    })
+  )
 })
 
 describe("berth wait", () => {
@@ -94,8 +103,9 @@ describe("berth wait", () => {
       const { code, stdout } = yield* Fiber.join(fiber)
       assert.deepStrictEqual([code, stdout], [0, "137\n"])
       const json = yield* berth(["wait", "web", "--json"], { daemon })
-      assert.deepInclude(lastJson(json.stdout), { id: "web", exitStatus: 137, oomKilled: false, source: "reaped" })
-    }))
+      assert.deepInclude(objectIn(json.stdout), { id: "web", exitStatus: 137, oomKilled: false, source: "reaped" })
+    })
+  )
 
   it.effect("gives up with 124", () =>
     Effect.gen(function* () {
@@ -104,8 +114,9 @@ describe("berth wait", () => {
       yield* TestClock.adjust("1 minute")
       const { code, stderr, stdout } = yield* Fiber.join(fiber)
       assert.deepStrictEqual([code, stdout], [124, ""])
-      assert.deepStrictEqual(lastJson(stderr), { error: { _tag: "WaitTimeout", id: "web", milliseconds: 60_000 } })
-    }))
+      assert.deepStrictEqual(errorIn(stderr), { _tag: "WaitTimeout", id: "web", milliseconds: 60_000 })
+    })
+  )
 })
 
 describe("berth delete", () => {
@@ -113,20 +124,25 @@ describe("berth delete", () => {
     Effect.gen(function* () {
       const daemon = yield* running("a", "b")
       const refused = yield* berth(["delete", "a"], { daemon })
-      assert.deepStrictEqual([refused.code, refused.stderr], [1, "berth: cannot delete: it is running, must be created or stopped\n"])
+      assert.deepStrictEqual(
+        [refused.code, refused.stderr],
+        [1, "berth: cannot delete: it is running, must be created or stopped\n"]
+      )
       assert.strictEqual((yield* berth(["rm", "-f", "a", "b"], { daemon })).stdout, "a\nb\n")
       assert.strictEqual(daemon.entries.size, 0)
-    }))
+    })
+  )
 
   it.effect("gives the exit of each, one document a line", () =>
     Effect.gen(function* () {
       const daemon = yield* running("a")
       yield* berth(["create", "--id", "b", "--rootfs", "/", "sleep"], { daemon })
       const { stdout } = yield* berth(["rm", "-f", "--json", "a", "b"], { daemon })
-      const [a, b] = stdout.trim().split("\n").map((line) => JSON.parse(line) as { readonly id: string; readonly exit: unknown })
+      const [a, b] = objectsIn(stdout)
       assert.deepInclude(a?.exit, { id: "a", exitStatus: 137 })
       assert.deepStrictEqual(b, { id: "b", exit: null })
-    }))
+    })
+  )
 
   it.effect("removes a container without task, and fails for nothing at all", () =>
     Effect.gen(function* () {
@@ -135,5 +151,6 @@ describe("berth delete", () => {
       assert.strictEqual((yield* berth(["rm", "a"], { daemon })).code, 0)
       const { code, stderr } = yield* berth(["rm", "a"], { daemon })
       assert.deepStrictEqual([code, stderr], [1, `berth: container "a": not found ("berth ps -a" lists what exists)\n`])
-    }))
+    })
+  )
 })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { FakeDaemon } from "../support/FakeDaemon.ts"
 import { berth } from "../support/Harness.ts"
+import { objectsIn } from "../support/Read.ts"
 
 const web = Effect.gen(function* () {
   const daemon = new FakeDaemon()
@@ -18,7 +19,8 @@ describe("berth logs", () => {
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* berth(["logs", "web"], { daemon: yield* web })
       assert.deepStrictEqual([code, stdout, stderr], [0, "one\ntwo\nthree\nfour", "oops\n"])
-    }))
+    })
+  )
 
   it.effect("prints the newest lines", () =>
     Effect.gen(function* () {
@@ -27,7 +29,8 @@ describe("berth logs", () => {
       assert.strictEqual((yield* berth(["logs", "--tail", "0", "web"], { daemon })).stdout, "")
       const all = yield* berth(["logs", "--tail", "99", "web"], { daemon })
       assert.deepStrictEqual([all.stdout, all.stderr], ["one\ntwo\nthree\nfour", "oops\n"])
-    }))
+    })
+  )
 
   it.effect("goes on after the newest lines without gap or repeat", () =>
     Effect.gen(function* () {
@@ -39,7 +42,8 @@ describe("berth logs", () => {
       yield* Effect.yieldNow
       task.end("web", 0)
       assert.strictEqual((yield* Fiber.join(fiber)).stdout, "three\nfour and a half\nfive\n")
-    }))
+    })
+  )
 
   it.effect("follows to the end", () =>
     Effect.gen(function* () {
@@ -50,14 +54,16 @@ describe("berth logs", () => {
       task.print("stdout", "!\n")
       task.end("web", 0)
       assert.strictEqual((yield* Fiber.join(fiber)).stdout, "one\ntwo\nthree\nfour!\n")
-    }))
+    })
+  )
 
   it.effect("begins lines with their time", () =>
     Effect.gen(function* () {
       const { stderr, stdout } = yield* berth(["logs", "-t", "--tail", "3", "web"], { daemon: yield* web })
       const time = "2026-01-01T00:00:00.000Z"
       assert.deepStrictEqual([stdout, stderr], [`${time} three\n${time} four`, `${time} oops\n`])
-    }))
+    })
+  )
 
   it.effect("leaves out what is older than asked for", () =>
     Effect.gen(function* () {
@@ -65,25 +71,25 @@ describe("berth logs", () => {
       assert.strictEqual((yield* berth(["logs", "--since", "2026-01-01T00:00:01Z", "web"], { daemon })).stdout, "")
       assert.include((yield* berth(["logs", "--since", "2026-01-01", "web"], { daemon })).stdout, "one\n")
       assert.strictEqual((yield* berth(["logs", "--since", "7", "web"], { daemon })).code, 2)
-    }))
+    })
+  )
 
   it.effect("prints a document a line", () =>
     Effect.gen(function* () {
       const { stdout } = yield* berth(["logs", "--json", "--tail", "2", "web"], { daemon: yield* web })
-      assert.deepStrictEqual(
-        stdout.trim().split("\n").map((line) => JSON.parse(line) as unknown),
-        [
-          { time: "2026-01-01T00:00:00.000Z", stream: "stdout", partial: false, text: "three" },
-          { time: "2026-01-01T00:00:00.000Z", stream: "stdout", partial: true, text: "four" }
-        ]
-      )
-    }))
+      assert.deepStrictEqual(objectsIn(stdout), [
+        { time: "2026-01-01T00:00:00.000Z", stream: "stdout", partial: false, text: "three" },
+        { time: "2026-01-01T00:00:00.000Z", stream: "stdout", partial: true, text: "four" }
+      ])
+    })
+  )
 
   it.effect("ends quietly when nobody reads", () =>
     Effect.gen(function* () {
       const { code, stderr } = yield* berth(["logs", "-f", "web"], { daemon: yield* web, closeAfter: 1 })
       assert.deepStrictEqual([code, stderr], [0, "oops\n"])
-    }))
+    })
+  )
 })
 
 describe("berth attach", () => {
@@ -96,7 +102,8 @@ describe("berth attach", () => {
       const { code, stdout } = yield* Fiber.join(fiber)
       assert.deepStrictEqual([code, stdout], [0, "one\ntwo\nthree\nfour"])
       assert.deepStrictEqual(daemon.requests("tasks.writeStdin"), [])
-    }))
+    })
+  )
 
   it.effect("types into a process that reads", () =>
     Effect.gen(function* () {
@@ -105,5 +112,6 @@ describe("berth attach", () => {
       const { stdout } = yield* berth(["attach", "cat"], { daemon, stdin: ["typed"] })
       assert.strictEqual(stdout, "typed")
       assert.strictEqual((yield* berth(["attach", "nope"])).code, 1)
-    }))
+    })
+  )
 })

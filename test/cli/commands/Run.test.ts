@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Queue } from "effect"
+import { Effect, Fiber, Queue, Schema } from "effect"
 import { FakeDaemon, nobody } from "../support/FakeDaemon.ts"
-import { berth, lastJson } from "../support/Harness.ts"
+import { OciProcess } from "../../../src/schema/OciSpec.ts"
+import { berth } from "../support/Harness.ts"
+import { errorIn, objectIn } from "../support/Read.ts"
 
 const rootfs = ["--rootfs", "/"]
 
@@ -13,20 +15,23 @@ describe("berth run", () => {
       assert.strictEqual(daemon.entries.size, 0)
       const failed = yield* berth(["run", ...rootfs, "exit", "7"])
       assert.deepStrictEqual([failed.code, failed.stdout, failed.stderr], [7, "", ""])
-    }))
+    })
+  )
 
   it.effect("keeps standard error apart", () =>
     Effect.gen(function* () {
       const { stderr, stdout } = yield* berth(["run", ...rootfs, "warn", "careful"])
       assert.deepStrictEqual([stdout, stderr], ["", "careful\n"])
-    }))
+    })
+  )
 
   it.effect("asks for output and exit before it starts", () =>
     Effect.gen(function* () {
       const { daemon } = yield* berth(["run", ...rootfs, "echo", "hi"])
       const order = daemon.calls.map(({ call }) => call)
       assert.deepStrictEqual(order, ["containers.create", "tasks.create", "tasks.wait", "tasks.output", "tasks.start"])
-    }))
+    })
+  )
 
   it.effect("copies standard input in pieces that the daemon takes, then closes it", () =>
     Effect.gen(function* () {
@@ -36,14 +41,16 @@ describe("berth run", () => {
       assert.strictEqual(stdout, `a\n${long}`)
       assert.deepStrictEqual(daemon.requests("tasks.writeStdin"), [2, 65_536, 65_536, 18_928])
       assert.strictEqual(daemon.requests("tasks.closeStdin").length, 1)
-    }))
+    })
+  )
 
   it.effect("leaves standard input alone without -i", () =>
     Effect.gen(function* () {
       const { daemon } = yield* berth(["run", ...rootfs, "echo"], { stdin: ["a"] })
       assert.deepStrictEqual(daemon.requests("tasks.writeStdin"), [])
       assert.deepInclude(daemon.requests("tasks.create")[0], { stdio: { stdin: false, log: { _tag: "json" } } })
-    }))
+    })
+  )
 
   it.effect("detaches with -d and prints the id", () =>
     Effect.gen(function* () {
@@ -52,15 +59,17 @@ describe("berth run", () => {
       assert.strictEqual(daemon.entries.get("web")?.task?.status, "running")
       assert.deepInclude(daemon.requests("tasks.create")[0], { id: "web", autoRemove: false })
       const json = yield* berth(["run", "-d", "--json", "--rm", ...rootfs, "sleep"])
-      assert.deepInclude(lastJson(json.stdout), { status: "running", containerId: [...json.daemon.entries.keys()][0] })
+      assert.deepInclude(objectIn(json.stdout), { status: "running", containerId: [...json.daemon.entries.keys()][0] })
       assert.deepInclude(json.daemon.requests("tasks.create")[0], { autoRemove: true })
-    }))
+    })
+  )
 
   it.effect("chooses a readable id", () =>
     Effect.gen(function* () {
       const { stdout } = yield* berth(["run", "-d", ...rootfs, "sleep"])
       assert.match(stdout, /^[0-9a-f]{12}\n$/)
-    }))
+    })
+  )
 
   it.effect("passes signals on", () =>
     Effect.gen(function* () {
@@ -72,7 +81,8 @@ describe("berth run", () => {
       const { code } = yield* Fiber.join(fiber)
       assert.strictEqual(code, 143)
       assert.deepStrictEqual(daemon.requests("tasks.signal"), [{ id: "web", execId: null, signal: 15 }])
-    }))
+    })
+  )
 
   it.effect("maps a missing and a forbidden program to 127 and 126, and leaves nothing behind", () =>
     Effect.gen(function* () {
@@ -82,7 +92,8 @@ describe("berth run", () => {
       assert.strictEqual((yield* berth(["run", ...rootfs, "/etc/passwd"])).code, 126)
       const uncreatable = yield* berth(["run", "-d", ...rootfs, "uncreatable"])
       assert.deepStrictEqual([uncreatable.code, uncreatable.daemon.entries.size], [125, 0])
-    }))
+    })
+  )
 
   it.effect("never takes away what was there before", () =>
     Effect.gen(function* () {
@@ -91,34 +102,51 @@ describe("berth run", () => {
       const again = yield* berth(["run", "--id", "web", "--json", ...rootfs, "sleep"], { daemon })
       assert.strictEqual(again.code, 1)
       assert.match(again.stderr, /^berth: container "web": already exists/)
-      assert.deepStrictEqual(lastJson(again.stderr), { error: { _tag: "AlreadyExists", kind: "container", id: "web" } })
+      assert.deepStrictEqual(errorIn(again.stderr), { _tag: "AlreadyExists", kind: "container", id: "web" })
       assert.strictEqual(daemon.entries.get("web")?.task?.status, "running")
-    }))
+    })
+  )
 
   it.effect("ends quietly when nobody reads, and leaves the container to itself", () =>
     Effect.gen(function* () {
       const { code, daemon, stderr } = yield* berth(["run", "--id", "web", ...rootfs, "echo", "x"], { closeAfter: 0 })
       assert.deepStrictEqual([code, stderr], [0, ""])
       assert.deepStrictEqual(daemon.requests("tasks.delete"), [])
-    }))
+    })
+  )
 
   it.effect("does not open the output that is not in the log", () =>
     Effect.gen(function* () {
       const { code, daemon, stdout } = yield* berth(["run", "--log", "none", ...rootfs, "echo", "x"])
       assert.deepStrictEqual([code, stdout, daemon.requests("tasks.output").length], [0, "", 0])
       const file = yield* berth(["run", "-d", "--log", "file:/tmp/../tmp/x.log", ...rootfs, "echo"])
-      assert.deepInclude(file.daemon.requests("tasks.create")[0], { stdio: { stdin: false, log: { _tag: "file", path: "/tmp/x.log" } } })
-    }))
+      assert.deepInclude(file.daemon.requests("tasks.create")[0], {
+        stdio: { stdin: false, log: { _tag: "file", path: "/tmp/x.log" } }
+      })
+    })
+  )
 
   it.effect("keeps labels, runtime and how to stop with the container", () =>
     Effect.gen(function* () {
-      const words = ["--label", "app=shop", "--label", "x==", "--runtime", "crun", "--stop-signal", "9", "--stop-timeout", "90s"]
+      const words = [
+        "--label",
+        "app=shop",
+        "--label",
+        "x==",
+        "--runtime",
+        "crun",
+        "--stop-signal",
+        "9",
+        "--stop-timeout",
+        "90s"
+      ]
       const { daemon } = yield* berth(["run", "-d", ...words, ...rootfs, "sleep"])
       assert.deepInclude(daemon.requests("containers.create")[0], {
         labels: { app: "shop", x: "=", "berth.stop-signal": "SIGKILL", "berth.stop-timeout": "90s" },
         runtime: { name: "crun" }
       })
-    }))
+    })
+  )
 
   it.effect("reports a daemon that is not there", () =>
     Effect.gen(function* () {
@@ -127,7 +155,8 @@ describe("berth run", () => {
       const { code, stderr, stdout } = yield* berth(["run", ...rootfs, "echo"], { daemon })
       assert.deepStrictEqual([code, stdout], [125, ""])
       assert.strictEqual(stderr, `berth: daemon: nobody answers (start one with "berth daemon")\n`)
-    }))
+    })
+  )
 
   const refused: ReadonlyArray<readonly [words: ReadonlyArray<string>, code: number, said: RegExp]> = [
     [["-t", ...rootfs, "sh"], 1, /^berth: a terminal \(-t\): not supported/],
@@ -135,7 +164,11 @@ describe("berth run", () => {
     [["--snapshot", "k", "sh"], 1, /^berth: --snapshot: not supported/],
     [["--restart", "always", ...rootfs, "sh"], 1, /^berth: --restart always: not supported/],
     [["--log", "binary:/x", ...rootfs, "sh"], 1, /^berth: --log binary:\/x: not supported/],
-    [["--log", "what", ...rootfs, "sh"], 2, /^berth: run: --log: expected json, none or file:PATH, got "what"\nusage: berth run /],
+    [
+      ["--log", "what", ...rootfs, "sh"],
+      2,
+      /^berth: run: --log: expected json, none or file:PATH, got "what"\nusage: berth run /
+    ],
     [["sh"], 2, /^berth: run: --rootfs: give --rootfs DIR or --bundle DIR\nusage: /],
     [[...rootfs], 2, /^berth: run: <command>: is missing\nusage: /],
     [["--rootfs", "/nowhere", "sh"], 1, /^berth: --rootfs: "\/nowhere" does not exist\n$/],
@@ -155,7 +188,8 @@ describe("berth run", () => {
       const outcome = yield* berth(["run", ...words])
       assert.match(outcome.stderr, said)
       assert.deepStrictEqual([outcome.code, outcome.stdout, outcome.daemon.calls.length], [code, "", 0])
-    }))
+    })
+  )
 })
 
 describe("berth create and start", () => {
@@ -170,7 +204,8 @@ describe("berth create and start", () => {
       const again = yield* berth(["start", "web"], { daemon })
       assert.strictEqual(again.code, 1)
       assert.strictEqual(again.stderr, "berth: cannot start: it is stopped, must be created\n")
-    }))
+    })
+  )
 
   it.effect("call a missing container 127 where the exit code is the process's, else 1", () =>
     Effect.gen(function* () {
@@ -178,13 +213,18 @@ describe("berth create and start", () => {
       assert.strictEqual((yield* berth(["start", "web"])).code, 1)
       assert.strictEqual((yield* berth(["inspect", "web"])).code, 1)
       assert.strictEqual((yield* berth(["kill", "web"])).code, 1)
-    }))
+    })
+  )
 })
 
 describe("berth exec", () => {
+  const decode = Schema.decodeUnknownSync(Schema.Struct({ process: OciProcess }))
+
   const withWeb = Effect.gen(function* () {
     const daemon = new FakeDaemon()
-    yield* berth(["run", "-d", "--id", "web", "--rootfs", "/", "-e", "A=1", "-e", "B=2", "-w", "/srv", "sleep"], { daemon })
+    yield* berth(["run", "-d", "--id", "web", "--rootfs", "/", "-e", "A=1", "-e", "B=2", "-w", "/srv", "sleep"], {
+      daemon
+    })
     return daemon
   })
 
@@ -194,19 +234,23 @@ describe("berth exec", () => {
       const { code, stdout } = yield* berth(["exec", "-e", "B=3", "web", "echo", "a", "-b"], { daemon })
       assert.deepStrictEqual([code, stdout], [0, "a -b\n"])
       assert.strictEqual(daemon.entries.get("web")?.execs.size, 0)
-      const [request] = daemon.requests("tasks.exec") as ReadonlyArray<{ readonly process: object }>
-      assert.deepInclude(request?.process, { args: ["echo", "a", "-b"], cwd: "/srv", terminal: false })
-      const { env } = request?.process as { readonly env: ReadonlyArray<string> }
-      assert.deepStrictEqual(env.filter((entry) => /^[AB]=/.test(entry)), ["A=1", "B=3"])
+      const { process } = decode(daemon.requests("tasks.exec")[0])
+      assert.deepInclude(process, { args: ["echo", "a", "-b"], cwd: "/srv", terminal: false })
+      assert.deepStrictEqual(
+        process.env?.filter((entry) => /^[AB]=/.test(entry)),
+        ["A=1", "B=3"]
+      )
       assert.strictEqual((yield* berth(["exec", "web", "exit", "9"], { daemon })).code, 9)
-    }))
+    })
+  )
 
   it.effect("copies standard input", () =>
     Effect.gen(function* () {
       const daemon = yield* withWeb
       const { stdout } = yield* berth(["exec", "-i", "web", "cat"], { daemon, stdin: ["x"] })
       assert.strictEqual(stdout, "x")
-    }))
+    })
+  )
 
   it.effect("detaches under a name", () =>
     Effect.gen(function* () {
@@ -216,16 +260,23 @@ describe("berth exec", () => {
       const twice = yield* berth(["exec", "-d", "--id", "worker", "web", "sleep"], { daemon })
       assert.deepStrictEqual([twice.code, twice.stderr.slice(0, 38)], [1, `berth: exec "worker": already exists (`])
       assert.strictEqual(daemon.entries.get("web")?.execs.size, 1)
-    }))
+    })
+  )
 
   it.effect("tells a missing program and a missing container apart from the program's failure", () =>
     Effect.gen(function* () {
       const daemon = yield* withWeb
-      assert.strictEqual((yield* berth(["exec", "web", "nowhere"], { daemon })).code, 127)
+      const unstarted = yield* berth(["exec", "web", "nowhere"], { daemon })
+      assert.deepStrictEqual([unstarted.code, unstarted.stderr.split("\n").length], [127, 2])
+      assert.match(unstarted.stderr, /^berth: fake exec failed: /)
       assert.strictEqual(daemon.entries.get("web")?.execs.size, 0)
       const missing = yield* berth(["exec", "db", "ls"], { daemon })
       assert.deepStrictEqual([missing.code, missing.stderr.slice(0, 32)], [127, `berth: container "db": not found`])
       const terminal = yield* berth(["exec", "-t", "web", "sh"], { daemon })
-      assert.deepStrictEqual([terminal.code, terminal.stderr], [1, "berth: a terminal (-t): not supported by this version\n"])
-    }))
+      assert.deepStrictEqual(
+        [terminal.code, terminal.stderr],
+        [1, "berth: a terminal (-t): not supported by this version\n"]
+      )
+    })
+  )
 })

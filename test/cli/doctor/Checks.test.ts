@@ -35,7 +35,9 @@ const healthy: Facts = {
 }
 
 const v1 = (...controllers: ReadonlyArray<string>) =>
-  controllers.map((name, index) => `${index} 25 0:26 / /sys/fs/cgroup/${name} rw,nosuid - cgroup cgroup rw,${name}\n`).join("")
+  controllers
+    .map((name, index) => `${index} 25 0:26 / /sys/fs/cgroup/${name} rw,nosuid - cgroup cgroup rw,${name}\n`)
+    .join("")
 
 /** What is wrong with a machine, and what the doctor says of it. */
 const cases: ReadonlyArray<readonly [name: string, facts: Partial<Facts>, check: Partial<Check>, fit: boolean]> = [
@@ -75,15 +77,24 @@ const cases: ReadonlyArray<readonly [name: string, facts: Partial<Facts>, check:
 describe("doctor", () => {
   it("finds nothing wrong with a healthy machine", () => {
     const checks = all(healthy)
-    assert.deepStrictEqual(checks.filter(({ found, missing, mend }) => !found || missing !== null || mend !== null), [])
+    assert.deepStrictEqual(
+      checks.filter(({ found, missing, mend }) => !found || missing !== null || mend !== null),
+      []
+    )
     assert.isTrue(isFit(checks))
   })
 
   it("knows version 1, alone and with version 2 beside it", () => {
     const one = { ...healthy, cgroup2: null, mounts: v1("cpu,cpuacct", "memory", "pids") }
-    assert.deepInclude(all(one).find(({ name }) => name === "cgroups"), { found: true, version: "v1" })
+    assert.deepInclude(
+      all(one).find(({ name }) => name === "cgroups"),
+      { found: true, version: "v1" }
+    )
     const both = { ...one, mounts: v1("cpu", "memory"), unified: "hugetlb pids\n" }
-    assert.deepInclude(all(both).find(({ name }) => name === "cgroups"), { found: true, version: "v1 with v2 beside it" })
+    assert.deepInclude(
+      all(both).find(({ name }) => name === "cgroups"),
+      { found: true, version: "v1 with v2 beside it" }
+    )
   })
 
   it.each(cases)("finds %s", (_, facts, expected, fit) => {
@@ -101,6 +112,9 @@ describe("doctor", () => {
       ["6.15.0", "6.15", "6.18.44-fc", "7.0.0-rc1", "10.1"].map((version) => isAtLeast(version, least)),
       Array.from({ length: 5 }, () => true)
     )
-    assert.deepStrictEqual(["6.14.99", "6.9", "5.20", ""].map((version) => isAtLeast(version, least)), [false, false, false, false])
+    assert.deepStrictEqual(
+      ["6.14.99", "6.9", "5.20", ""].map((version) => isAtLeast(version, least)),
+      [false, false, false, false]
+    )
   })
 })

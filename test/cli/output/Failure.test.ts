@@ -7,8 +7,16 @@ const runtimeFailed = (reason: Errors.RuntimeFailed["reason"]) =>
 
 /** Every error with its exit code and its line. */
 const cases: ReadonlyArray<readonly [error: Errors.BerthError, code: number, line: string]> = [
-  [new Errors.NotFound({ kind: "container", id: "web" }), 1, `berth: container "web": not found ("berth ps -a" lists what exists)`],
-  [new Errors.NotFound({ kind: "runtime", id: "x" }), 125, `berth: runtime "x": not found ("berth ps -a" lists what exists)`],
+  [
+    new Errors.NotFound({ kind: "container", id: "web" }),
+    1,
+    `berth: container "web": not found ("berth ps -a" lists what exists)`
+  ],
+  [
+    new Errors.NotFound({ kind: "runtime", id: "x" }),
+    125,
+    `berth: runtime "x": not found ("berth ps -a" lists what exists)`
+  ],
   [
     new Errors.AlreadyExists({ kind: "container", id: "web" }),
     1,
@@ -20,8 +28,16 @@ const cases: ReadonlyArray<readonly [error: Errors.BerthError, code: number, lin
     1,
     "berth: cannot start: it is running, must be created"
   ],
-  [new Errors.Unsupported({ driver: "crun", capability: "checkpoint" }), 1, `berth: runtime "crun": does not support checkpoint`],
-  [new Errors.Unsupported({ driver: "berth", capability: "--overlay" }), 1, "berth: --overlay: not supported by this version"],
+  [
+    new Errors.Unsupported({ driver: "crun", capability: "checkpoint" }),
+    1,
+    `berth: runtime "crun": does not support checkpoint`
+  ],
+  [
+    new Errors.Unsupported({ driver: "berth", capability: "--overlay" }),
+    1,
+    "berth: --overlay: not supported by this version"
+  ],
   [new Errors.WaitTimeout({ id: "web", milliseconds: 50 }), 124, `berth: "web": still running after 50 ms`],
   [runtimeFailed("failed"), 125, "berth: runc create failed: it broke"],
   [runtimeFailed("deadline"), 125, "berth: runc create failed: it broke"],
@@ -31,16 +47,23 @@ const cases: ReadonlyArray<readonly [error: Errors.BerthError, code: number, lin
   [new Errors.ResourceExhausted({ resource: "mailbox", limit: 64 }), 1, "berth: mailbox: full, the limit is 64"],
   [new Errors.Unauthenticated(), 1, "berth: authentication: missing or wrong token (pass --token or set BERTH_TOKEN)"],
   [new Errors.PermissionDenied({ problem: "not yours" }), 1, "berth: permission denied: not yours"],
-  [new Errors.Unavailable({ what: "daemon", problem: "gone", mend: "berth daemon" }), 125, "berth: daemon: gone (berth daemon)"],
+  [
+    new Errors.Unavailable({ what: "daemon", problem: "gone", mend: "berth daemon" }),
+    125,
+    "berth: daemon: gone (berth daemon)"
+  ],
   [new Errors.Unavailable({ what: "store", problem: "gone", mend: null }), 125, "berth: store: gone"],
   [new Errors.Internal({ reference: "cafe" }), 125, "berth: internal error: see the daemon's log for cafe"]
 ]
 
 describe("Failure", () => {
-  it.each(cases.map(([error, code, line]) => ({ error, code, line, name: `${error._tag} ${line}` })))("$name", ({ code, error, line }) => {
-    assert.strictEqual(exitCode(error), code)
-    assert.strictEqual(say(error), line)
-  })
+  it.each(cases.map(([error, code, line]) => ({ error, code, line, name: `${error._tag} ${line}` })))(
+    "$name",
+    ({ code, error, line }) => {
+      assert.strictEqual(exitCode(error), code)
+      assert.strictEqual(say(error), line)
+    }
+  )
 
   it("has a case for every error of the closed set", () => {
     const tags = new Set(cases.map(([error]) => error._tag))

@@ -35,19 +35,22 @@ describe("Lines", () => {
         "stderr 02 error",
         "stdout 03 three"
       ])
-    }))
+    })
+  )
 
   it.effect("passes on what has no newline at the end", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual((yield* linesOf(chunk("stdout", "a\nb"))).map(show), ["stdout 00 a", "stdout 00 b…"])
-    }))
+    })
+  )
 
   it.effect("does not cut characters", () =>
     Effect.gen(function* () {
       const snowman = encoder.encode("☃\n")
       const lines = yield* linesOf(chunk("stdout", snowman.subarray(0, 2)), chunk("stdout", snowman.subarray(2)))
       assert.deepStrictEqual(lines.map(show), ["stdout 00 ☃"])
-    }))
+    })
+  )
 
   it.effect("passes on an endless line in parts", () =>
     Effect.gen(function* () {
@@ -55,18 +58,24 @@ describe("Lines", () => {
       const lines = yield* linesOf(chunk("stdout", half), chunk("stdout", half), chunk("stdout", "end\nnext\n"))
       assert.deepStrictEqual(
         lines.map(({ bytes, continued, partial }) => [bytes.length, partial, continued]),
-        [[maxLineBytes, true, false], [3, false, true], [4, false, false]]
+        [
+          [maxLineBytes, true, false],
+          [3, false, true],
+          [4, false, false]
+        ]
       )
       const printed = decoder.decode(render(lines, true))
       assert.strictEqual(printed.match(/2026-/g)?.length, 2)
       assert.include(printed, "xend\n2026-01-01T00:00:00.000Z next\n")
-    }))
+    })
+  )
 
   it.effect("renders the bytes that came", () =>
     Effect.gen(function* () {
       const lines = yield* linesOf(chunk("stdout", "a\r\n\u001b[31mb"))
       assert.strictEqual(decoder.decode(render(lines, false)), "a\r\n\u001b[31mb")
-    }))
+    })
+  )
 
   it.effect("writes text as text and other bytes as base64", () =>
     Effect.gen(function* () {
@@ -75,5 +84,6 @@ describe("Lines", () => {
         { time: "2026-01-01T00:00:00.000Z", stream: "stdout", partial: false, text: "hi" },
         { time: "2026-01-01T00:00:00.000Z", stream: "stderr", partial: false, base64: "/w==" }
       ])
-    }))
+    })
+  )
 })

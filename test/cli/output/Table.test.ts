@@ -3,10 +3,24 @@ import { pairs, render, shorten } from "../../../src/cli/output/Table.ts"
 
 describe("Table", () => {
   it("aligns columns and leaves no space at the end of a line", () => {
-    const table = render(["ID", "STATUS", "PID"], [["web", "running", "7"], ["a-longer-id", "", "12"], ["x", "stopped", ""]], false)
+    const table = render(
+      ["ID", "STATUS", "PID"],
+      [
+        ["web", "running", "7"],
+        ["a-longer-id", "", "12"],
+        ["x", "stopped", ""]
+      ],
+      false
+    )
     assert.strictEqual(
       table,
-      ["ID            STATUS    PID", "web           running   7", "a-longer-id             12", "x             stopped", ""].join("\n")
+      [
+        "ID            STATUS    PID",
+        "web           running   7",
+        "a-longer-id             12",
+        "x             stopped",
+        ""
+      ].join("\n")
     )
   })
 
@@ -25,7 +39,13 @@ describe("Table", () => {
   })
 
   it("puts values of pairs below each other", () => {
-    assert.strictEqual(pairs([["A", "1"], ["Longer", "2"]]), "A:      1\nLonger: 2\n")
+    assert.strictEqual(
+      pairs([
+        ["A", "1"],
+        ["Longer", "2"]
+      ]),
+      "A:      1\nLonger: 2\n"
+    )
   })
 
   it("shortens with an ellipsis", () => {

@@ -5,7 +5,14 @@
 import { DateTime, Deferred, Effect, Layer, Stream } from "effect"
 import type { Container } from "../../../src/schema/Container.ts"
 import type { BerthError } from "../../../src/schema/Errors.ts"
-import { AlreadyExists, FailedPrecondition, NotFound, RuntimeFailed, Unavailable, WaitTimeout } from "../../../src/schema/Errors.ts"
+import {
+  AlreadyExists,
+  FailedPrecondition,
+  NotFound,
+  RuntimeFailed,
+  Unavailable,
+  WaitTimeout
+} from "../../../src/schema/Errors.ts"
 import type { Event } from "../../../src/schema/Events.ts"
 import { ContainerId, type ExecId, RuntimeName } from "../../../src/schema/Ids.ts"
 import type { Exit, OutputChunk, Process, Stdio } from "../../../src/schema/Process.ts"
@@ -114,7 +121,10 @@ export class FakeDaemon {
       const entry = this.entries.get(id)
       const found = execId === null || execId === undefined ? entry?.task : entry?.execs.get(execId)
       if (found === null || found === undefined) {
-        return yield* new NotFound({ kind: execId === null || execId === undefined ? "task" : "exec", id: execId ?? id })
+        return yield* new NotFound({
+          kind: execId === null || execId === undefined ? "task" : "exec",
+          id: execId ?? id
+        })
       }
       return found
     })
@@ -168,22 +178,37 @@ export class FakeDaemon {
           return container
         })
       ),
-    get: (id) => this.#call("containers.get", id, Effect.map(this.#entry(id), ({ container }) => container)),
+    get: (id) =>
+      this.#call(
+        "containers.get",
+        id,
+        Effect.map(this.#entry(id), ({ container }) => container)
+      ),
     list: (request) =>
-      this.#call("containers.list", request, Effect.sync(() => [...this.entries.values()].map(({ container }) => container))),
+      this.#call(
+        "containers.list",
+        request,
+        Effect.sync(() => [...this.entries.values()].map(({ container }) => container))
+      ),
     update: (id, patch) =>
       this.#call(
         "containers.update",
         { id, patch },
         Effect.map(this.#entry(id), (entry) => {
-          const labels = Object.entries({ ...entry.container.labels, ...patch.labels }).filter(([, value]) => value !== null)
-          const container = { ...entry.container, labels: Object.fromEntries(labels) as { readonly [key: string]: string } }
+          const labels = Object.entries({ ...entry.container.labels, ...patch.labels }).flatMap(([key, value]) =>
+            value === null ? [] : [[key, value] as const]
+          )
+          const container = { ...entry.container, labels: Object.fromEntries(labels) }
           this.entries.set(id, { ...entry, container })
           return container
         })
       ),
     delete: (id) =>
-      this.#call("containers.delete", id, Effect.map(this.#entry(id), () => void this.entries.delete(id)))
+      this.#call(
+        "containers.delete",
+        id,
+        Effect.map(this.#entry(id), () => void this.entries.delete(id))
+      )
   })
 
   readonly tasks = Tasks.of({
@@ -195,7 +220,11 @@ export class FakeDaemon {
           const entry = yield* this.#entry(request.id)
           const args = entry.container.spec.process?.args ?? []
           if (args[0] === "uncreatable") return yield* failed("create", "failed")
-          entry.task = new Running(args, request.stdio ?? { stdin: false, log: { _tag: "json" } }, 100 + this.entries.size)
+          entry.task = new Running(
+            args,
+            request.stdio ?? { stdin: false, log: { _tag: "json" } },
+            100 + this.entries.size
+          )
           entry.autoRemove = request.autoRemove ?? false
           return yield* this.#task(request.id)
         })
@@ -271,14 +300,23 @@ export class FakeDaemon {
         Effect.gen({ self: this }, function* () {
           const running = yield* this.#running(request.id)
           if (running.status === "running" && request.force !== true) {
-            return yield* new FailedPrecondition({ operation: "delete", found: "running", allowed: ["created", "stopped"] })
+            return yield* new FailedPrecondition({
+              operation: "delete",
+              found: "running",
+              allowed: ["created", "stopped"]
+            })
           }
           if (running.status !== "created") running.end(request.id, 137)
           this.entries.get(request.id)!.task = null
           return running.exit
         })
       ),
-    pids: (id) => this.#call("tasks.pids", id, Effect.map(this.#running(id), ({ pid }) => [pid, pid + 1])),
+    pids: (id) =>
+      this.#call(
+        "tasks.pids",
+        id,
+        Effect.map(this.#running(id), ({ pid }) => [pid, pid + 1])
+      ),
     exec: (request) =>
       this.#call(
         "tasks.exec",
@@ -287,7 +325,10 @@ export class FakeDaemon {
           yield* this.#running(request.id)
           const { execs } = yield* this.#entry(request.id)
           if (execs.has(request.execId)) return yield* new AlreadyExists({ kind: "exec", id: request.execId })
-          execs.set(request.execId, new Running(request.process.args ?? [], request.stdio ?? { stdin: false, log: { _tag: "json" } }, 500))
+          execs.set(
+            request.execId,
+            new Running(request.process.args ?? [], request.stdio ?? { stdin: false, log: { _tag: "json" } }, 500)
+          )
           return yield* this.#process(request.id, request.execId)
         })
       ),
@@ -297,7 +338,12 @@ export class FakeDaemon {
         { execId, id },
         Effect.gen({ self: this }, function* () {
           const running = yield* this.#running(id, execId)
-          if (running.args[0] === "nowhere") return yield* failed("exec", "command-not-found")
+          if (running.args[0] === "nowhere") {
+            // As crun does: what it has to say is on the standard error of the process too.
+            running.print("stderr", "nowhere: not found\n")
+            yield* Effect.yieldNow
+            return yield* failed("exec", "command-not-found")
+          }
           running.begin(execId ?? "")
           return yield* this.#process(id, execId!)
         })
@@ -315,7 +361,9 @@ export class FakeDaemon {
       this.#call(
         "tasks.processes",
         id,
-        Effect.flatMap(this.#entry(id), ({ execs }) => Effect.forEach([...execs.keys()], (execId) => this.#process(id, execId)))
+        Effect.flatMap(this.#entry(id), ({ execs }) =>
+          Effect.forEach([...execs.keys()], (execId) => this.#process(id, execId))
+        )
       ),
     output: (request) =>
       Stream.unwrap(
@@ -348,7 +396,8 @@ export class FakeDaemon {
   readonly #steer = (id: string, operation: string, from: Running["status"], to: Running["status"]) =>
     Effect.gen({ self: this }, function* () {
       const running = yield* this.#running(id)
-      if (running.status !== from) return yield* new FailedPrecondition({ operation, found: running.status, allowed: [from] })
+      if (running.status !== from)
+        return yield* new FailedPrecondition({ operation, found: running.status, allowed: [from] })
       running.status = to
     })
 
@@ -372,7 +421,14 @@ export class FakeDaemon {
     }))
 
   readonly #subscribe = Events.of({
-    subscribe: (request) => Stream.unwrap(this.#call("events.subscribe", request, Effect.sync(() => Stream.fromIterable(this.events))))
+    subscribe: (request) =>
+      Stream.unwrap(
+        this.#call(
+          "events.subscribe",
+          request,
+          Effect.sync(() => Stream.fromIterable(this.events))
+        )
+      )
   })
 
   readonly #system = System.of({
@@ -409,4 +465,8 @@ const failed = (command: string, reason: RuntimeFailed["reason"]) =>
   new RuntimeFailed({ runtime: "fake", command, exitCode: 1, reason, detail: `${reason}: no such thing`, log: [] })
 
 /** What every call to a daemon that is not there fails with. */
-export const nobody = new Unavailable({ what: "daemon", problem: "nobody answers", mend: `start one with "berth daemon"` })
+export const nobody = new Unavailable({
+  what: "daemon",
+  problem: "nobody answers",
+  mend: `start one with "berth daemon"`
+})

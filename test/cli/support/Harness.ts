@@ -69,6 +69,3 @@ export const berth = (args: ReadonlyArray<string>, options: Options = {}): Effec
     const code = yield* Effect.provide(main(args), ports)
     return { code, stdout, stderr, targets, daemon }
   })
-
-/** The last JSON line of a text. */
-export const lastJson = (text: string): unknown => JSON.parse(text.trim().split("\n").at(-1) ?? "")

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Option } from "effect"
+import { Duration, Effect, Fiber, Layer, Option } from "effect"
 import type { Scope } from "effect"
 import { existsSync, readFileSync, readdirSync } from "node:fs"
 import { join } from "node:path"
+import { Children } from "../../../src/layers/posix/Children.ts"
 import { Libc } from "../../../src/layers/posix/Libc.ts"
 import * as Proc from "../../../src/layers/posix/Proc.ts"
-import { OwnChildren } from "../../../src/layers/runtime/OwnChildren.ts"
 import * as Runtimes from "../../../src/layers/runtime/Runtimes.ts"
 import type { Deadlines } from "../../../src/layers/runtime/OciDriver.ts"
 import { ExecId, RuntimeName } from "../../../src/schema/Ids.ts"
@@ -26,8 +26,8 @@ const withStub = Effect.fnUntraced(function* (body: string, deadlines: Partial<D
   return { driver, folder, read, target }
 })
 
-const live = <A, E>(name: string, body: () => Effect.Effect<A, E, OwnChildren | Scope.Scope>) =>
-  it.live(name, () => Effect.provide(body(), OwnChildren.layer))
+const live = <A, E>(name: string, body: () => Effect.Effect<A, E, Children | Scope.Scope>) =>
+  it.live(name, () => Effect.provide(body(), Layer.provide(Children.layer, Libc.layer)))
 
 const until = Effect.fnUntraced(function* (ready: () => boolean) {
   while (!ready()) yield* Effect.sleep("5 millis")

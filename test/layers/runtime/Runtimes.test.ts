@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { OwnChildren } from "../../../src/layers/runtime/OwnChildren.ts"
+import { Children } from "../../../src/layers/posix/Children.ts"
+import { Libc } from "../../../src/layers/posix/Libc.ts"
 import * as Probe from "../../../src/layers/runtime/Probe.ts"
 import * as Runtimes from "../../../src/layers/runtime/Runtimes.ts"
 import { RuntimeName } from "../../../src/schema/Ids.ts"
@@ -28,16 +29,15 @@ const host = Effect.fnUntraced(function* (
   mkdirSync(join(cgroupRoot, "unified"), { recursive: true })
   writeFileSync(join(cgroupRoot, "unified/cgroup.controllers"), `${options.controllers ?? ""}\n`)
   for (const [name, body] of Object.entries(scripts)) writeScript(join(bin, name), body)
-  const { driver, list } = yield* OciRuntime.pipe(
-    Effect.provide(
-      Runtimes.layer({
-        stateDir: join(folder, "state"),
-        runtimes: options.runtimes ?? {},
-        cgroupRoot,
-        env: { PATH: bin }
-      }).pipe(Layer.provide(OwnChildren.layer))
-    )
+  const runtimes = yield* Layer.build(
+    Runtimes.layer({
+      stateDir: join(folder, "state"),
+      runtimes: options.runtimes ?? {},
+      cgroupRoot,
+      env: { PATH: bin }
+    }).pipe(Layer.provide(Children.layer), Layer.provide(Libc.layer))
   )
+  const { driver, list } = Context.get(runtimes, OciRuntime)
   return { bin, cgroupRoot, driver: (name: string) => driver(RuntimeName.make(name)), list }
 })
 

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Option } from "effect"
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { Duration, Effect, Fiber, Layer, Option } from "effect"
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { Children } from "../../../src/layers/posix/Children.ts"
+import { Libc, PosixError } from "../../../src/layers/posix/Libc.ts"
 import * as Proc from "../../../src/layers/posix/Proc.ts"
-import { OwnChildren } from "../../../src/layers/runtime/OwnChildren.ts"
 import * as Spawn from "../../../src/layers/runtime/Spawn.ts"
+
+const layer = Layer.provide(Children.layer, Libc.layer)
 
 const stdio = { stdin: null, stdout: null, stderr: null }
 const command = (binary: string, ...args: ReadonlyArray<string>): Spawn.Command => ({
@@ -38,14 +41,14 @@ describe("Spawn", () => {
       })
       assert.deepStrictEqual([done.exitCode, done.stdout], [0, "a $(b) 'c'"])
       assert.isAbove(done.milliseconds, 0)
-    }).pipe(Effect.provide(OwnChildren.layer))
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("bounds what it captures", () =>
     Effect.gen(function* () {
       const done = yield* Spawn.run({ ...command("/usr/bin/head", "-c", "3000000", "/dev/zero"), capture: true })
       assert.strictEqual(done.stdout.length, Spawn.maxCapture)
-    }).pipe(Effect.provide(OwnChildren.layer))
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("hands over descriptors by number", () =>
@@ -58,7 +61,7 @@ describe("Spawn", () => {
       })
       closeSync(fd)
       assert.strictEqual(readFileSync(file, "utf8"), "out\nerr\n")
-    }).pipe(Effect.provide(OwnChildren.layer))
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("says what is missing", () =>
@@ -70,7 +73,10 @@ describe("Spawn", () => {
       writeFileSync(file, "")
       const plain = yield* Effect.flip(Spawn.run(command(file)))
       assert.strictEqual(plain.message, `${file}: the program may not be executed`)
-    }).pipe(Effect.provide(OwnChildren.layer))
+      chmodSync(file, 0o755)
+      const empty = yield* Effect.flip(Spawn.run(command(file)))
+      assert.strictEqual(empty.message, `${file}: it is no program for this machine`)
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("kills at its deadline, with what it had started", () =>
@@ -83,20 +89,21 @@ describe("Spawn", () => {
       const pid = yield* pidIn(file)
       // What was killed may take a moment to die.
       while (Option.exists(yield* Proc.stat(pid), (found) => !Proc.isDead(found))) yield* Effect.sleep("5 millis")
-    }).pipe(Effect.provide(OwnChildren.layer))
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("interrupted, it kills at once and waits until the program has ended", () =>
     Effect.gen(function* () {
-      const own = yield* OwnChildren
+      const children = yield* Children
+      const before = new Set(yield* Proc.children)
       const fiber = yield* Effect.forkChild(Spawn.run(command("/bin/sleep", "100")), { startImmediately: true })
-      const [pid = 0] = own
-      assert.isAbove(pid, 0)
+      const [pid = 0] = (yield* Proc.children).filter((pid) => !before.has(pid))
+      assert.isTrue(children.has(pid))
       const [took] = yield* Effect.timed(Fiber.interrupt(fiber))
       assert.isBelow(Duration.toMillis(took), 1000)
       assert.isFalse(existsSync(`/proc/${pid}`))
-      assert.strictEqual(own.size, 0)
-    }).pipe(Effect.provide(OwnChildren.layer))
+      assert.isFalse(children.has(pid))
+    }).pipe(Effect.provide(layer))
   )
 
   it.live("interrupted with grace, it lets the program end", () =>
@@ -106,6 +113,59 @@ describe("Spawn", () => {
       const fiber = yield* Effect.forkChild(Spawn.run(call), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
       assert.isTrue(existsSync(file))
-    }).pipe(Effect.provide(OwnChildren.layer))
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("completes hundreds at once, each with its own exit and output", () =>
+    Effect.gen(function* () {
+      const indices = Array.from({ length: 200 }, (_, index) => index)
+      const done = yield* Effect.forEach(
+        indices,
+        (index) => Spawn.run({ ...command("/bin/sh", "-c", `echo ${index}; exit ${index}`), capture: index % 2 === 0 }),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        done.map(({ exitCode, stdout }) => [exitCode, stdout]),
+        indices.map((index) => [index, index % 2 === 0 ? `${index}\n` : ""])
+      )
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("what it captures ends at the deadline even where another holds the pipe", () =>
+    Effect.gen(function* () {
+      const file = join(yield* folder, "pid")
+      const call = command("/bin/sh", "-c", `setsid sleep 100 & echo $! > ${file}`)
+      const [took, error] = yield* Effect.timed(
+        Effect.flip(Spawn.run({ ...call, capture: true, deadline: "200 millis" }))
+      )
+      process.kill(yield* pidIn(file), "SIGKILL")
+      assert.strictEqual(error._tag, "Overdue")
+      assert.isBelow(Duration.toMillis(took), 1500)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("says what to do about each refusal of the system", () =>
+    Effect.gen(function* () {
+      const unused = () => Effect.die("unused")
+      const refused = (code: string) =>
+        Effect.flip(Spawn.run(command("/bin/true"))).pipe(
+          Effect.provideService(
+            Children,
+            Children.of({
+              spawn: () => Effect.fail(new PosixError({ call: "posix_spawn", code })),
+              adopt: unused,
+              has: () => false
+            })
+          ),
+          Effect.map((error) => [error.message, error._tag === "Unavailable" ? error.mend : undefined])
+        )
+      assert.deepStrictEqual(yield* refused("EAGAIN"), [
+        "/bin/true: the limit of processes is reached",
+        "raise the limit of processes (TasksMax, ulimit -u)"
+      ])
+      assert.deepStrictEqual(yield* refused("ENOMEM"), ["/bin/true: out of memory", null])
+      assert.deepStrictEqual(yield* refused("ENOSYS"), ["/bin/true: posix_spawn: ENOSYS", "npm install koffi"])
+      assert.deepStrictEqual(yield* refused("EBADF"), ["/bin/true: cannot be started (EBADF)", null])
+    })
   )
 })

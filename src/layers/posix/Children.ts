@@ -1,0 +1,133 @@
+/**
+ * The children that this process waits for, each by its pid: never "any child", which would steal the exits of Node's
+ * own children and, in an app that embeds berth, of the app's. Whoever starts a program or comes by one as a subreaper
+ * gets its exit here. Nothing is signalled here, and a child that nobody asked for is left as it is.
+ */
+import { Context, Deferred, Effect, Exit, Latch, Layer, Option, Queue, Semaphore } from "effect"
+import { closeSync } from "node:fs"
+import { Libc } from "./Libc.ts"
+import type { PosixError } from "./Libc.ts"
+import type { Program } from "./PosixSpawn.ts"
+
+// SIGCHLD tells at once; the slow sweep is for the one that got lost.
+const sweepInterval = "2 seconds"
+
+export interface Running {
+  readonly pid: number
+  /**
+   * Exit code, or 128 + signal; any number may wait, before or after. ECHILD where it is not our child, or another
+   * part of this process waited for it.
+   */
+  readonly exit: Effect.Effect<number, PosixError>
+  /** True once it was waited for: from then on its pid may be another's. */
+  readonly isOver: () => boolean
+}
+
+export interface Start extends Omit<Program, "stdout"> {
+  /** `pipe` makes one whose other end is the caller's. */
+  readonly stdout: number | null | "pipe"
+}
+
+export interface Started extends Running {
+  /** The end of the pipe to read from, for the caller to close; null where none was asked for. */
+  readonly output: number | null
+}
+
+interface Entry extends Running {
+  readonly done: Deferred.Deferred<number, PosixError>
+}
+
+const make = Effect.gen(function* () {
+  const libc = yield* Libc
+  const awaited = new Map<number, Entry>()
+  const wakes = yield* Queue.sliding<void>(1)
+  const some = yield* Latch.make()
+  // Between a system call and what is made of its answer nobody else may wait for the same child.
+  const oneAtATime = yield* Semaphore.make(1)
+
+  const end = ({ done, pid }: Entry, exit: Exit.Exit<number, PosixError>) => {
+    awaited.delete(pid)
+    if (awaited.size === 0) some.closeUnsafe()
+    Deferred.doneUnsafe(done, exit)
+  }
+
+  const reap = (entry: Entry) =>
+    Effect.match(libc.waitpid(entry.pid), {
+      onSuccess: Option.match({ onNone: () => {}, onSome: (status) => end(entry, Exit.succeed(status)) }),
+      onFailure: (error) => end(entry, Exit.fail(error))
+    })
+
+  const sweep = Effect.suspend(() => Effect.forEach(Array.from(awaited.values()), reap, { discard: true }))
+
+  /** Asks the kernel who has ended, so that a wake costs the same however many live; answers that are not ours end it. */
+  const look = Effect.gen(function* () {
+    while (awaited.size > 0) {
+      const ended = yield* Effect.exit(libc.endedChild)
+      if (Exit.isSuccess(ended) && Option.isNone(ended.value)) return
+      const pid = Exit.isSuccess(ended) ? Option.getOrUndefined(ended.value) : undefined
+      const entry = pid === undefined ? undefined : awaited.get(pid)
+      if (entry === undefined) return yield* sweep
+      yield* reap(entry)
+      if (!entry.isOver()) return yield* sweep
+    }
+  })
+
+  const exclusive = <A>(effect: Effect.Effect<A>) => Effect.uninterruptible(oneAtATime.withPermit(effect))
+
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const listener = () => {
+        Queue.offerUnsafe(wakes, undefined)
+      }
+      process.on("SIGCHLD", listener)
+      return listener
+    }),
+    (listener) => Effect.sync(() => process.off("SIGCHLD", listener))
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Queue.take(wakes), exclusive(look))))
+  yield* Effect.forkScoped(Effect.forever(some.whenOpen(Effect.andThen(Effect.sleep(sweepInterval), exclusive(sweep)))))
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach(Array.from(awaited.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
+  )
+
+  const adopt = Effect.fnUntraced(function* (pid: number) {
+    const known = awaited.get(pid)
+    if (known !== undefined) return known
+    const done = Deferred.makeUnsafe<number, PosixError>()
+    const entry: Entry = { pid, done, exit: Deferred.await(done), isOver: () => Deferred.isDoneUnsafe(done) }
+    awaited.set(pid, entry)
+    some.openUnsafe()
+    yield* exclusive(reap(entry))
+    return entry
+  }, Effect.uninterruptible)
+
+  const start = (program: Program, output: number | null) =>
+    Effect.flatMap(libc.spawn(program), (pid) =>
+      Effect.map(adopt(pid), ({ exit, isOver }): Started => ({ pid, exit, isOver, output }))
+    )
+
+  const spawn = Effect.fnUntraced(function* ({ stdout, ...rest }: Start) {
+    if (stdout !== "pipe") return yield* start({ ...rest, stdout }, null)
+    const { read, write } = yield* libc.pipe
+    return yield* start({ ...rest, stdout: write }, read).pipe(
+      Effect.ensuring(Effect.sync(() => closeSync(write))),
+      Effect.onError(() => Effect.sync(() => closeSync(read)))
+    )
+  }, Effect.uninterruptible)
+
+  return Children.of({ spawn, adopt, has: (pid) => awaited.has(pid) })
+})
+
+export class Children extends Context.Service<
+  Children,
+  {
+    /** Starts a program, as the leader of a session of its own, and waits for it whether or not anybody asks. */
+    readonly spawn: (start: Start) => Effect.Effect<Started, PosixError>
+    /** Waits for a child that this process has got by other means, also one that has ended. */
+    readonly adopt: (pid: number) => Effect.Effect<Running>
+    /** Whether a child is waited for here: nobody else may. */
+    readonly has: (pid: number) => boolean
+  }
+>()("berth/layers/posix/Children") {
+  static readonly layer = Layer.effect(Children, make)
+}

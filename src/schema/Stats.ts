@@ -1,0 +1,136 @@
+/**
+ * What a container uses, at one moment, and the processes in it. Bytes and nanoseconds throughout; `null` where this kernel, or the container's
+ * controllers, do not tell. Counters only ever grow while the container lives: rates come from two samples and their `readAt`.
+ */
+import { Schema } from "effect"
+import { ContainerId, ExecId } from "./Ids.ts"
+import { Int64 } from "./OpenStruct.ts"
+
+/** Counters may pass 2^53, where a double is no longer exact to the unit. */
+const Amount = Int64.check(Schema.isGreaterThanOrEqualTo(0))
+const Maybe = Schema.NullOr(Amount)
+
+/** Processor time in nanoseconds. `usage` over `systemUsage`, each as the difference of two samples, is the container's part of the machine. */
+export const CpuStats = Schema.Struct({
+  usage: Maybe,
+  user: Maybe,
+  system: Maybe,
+  /** Time of every processor of the machine, idle time too. */
+  systemUsage: Amount,
+  onlineCpus: Schema.Int,
+  /** Bandwidth periods that have passed, and those in which the container had to stop; both 0 without a limit. */
+  periods: Maybe,
+  throttledPeriods: Maybe,
+  throttledTime: Maybe
+})
+export type CpuStats = typeof CpuStats.Type
+
+/** How often the container met each of its memory limits. Cgroup v1 has no such counts. */
+export const MemoryEvents = Schema.Struct({ low: Maybe, high: Maybe, max: Maybe, oom: Maybe, oomGroupKill: Maybe })
+export type MemoryEvents = typeof MemoryEvents.Type
+
+export const MemoryStats = Schema.Struct({
+  usage: Maybe,
+  /** Usage without the file pages that the kernel would drop first: what the container cannot well do without. */
+  workingSet: Maybe,
+  /** Pages of files. */
+  cache: Maybe,
+  /** Pages of no file. */
+  rss: Maybe,
+  swap: Maybe,
+  /** The tightest that binds: the container's own limit, one of a group above it, or the machine's memory. */
+  limit: Amount,
+  /** The same for swap alone, whatever the kernel's limit counts. */
+  swapLimit: Maybe,
+  /** The most that was ever used. */
+  peak: Maybe,
+  pageFaults: Maybe,
+  majorPageFaults: Maybe,
+  /** Processes that the kernel has killed for want of memory. */
+  oomKills: Maybe,
+  events: MemoryEvents
+})
+export type MemoryStats = typeof MemoryStats.Type
+
+/** Tasks in the kernel's sense: threads count too. `limit` is `null` where there is none. */
+export const PidsStats = Schema.Struct({ current: Maybe, limit: Maybe })
+export type PidsStats = typeof PidsStats.Type
+
+/** What went to and from one block device. */
+export const IoStats = Schema.Struct({
+  major: Schema.Int,
+  minor: Schema.Int,
+  readBytes: Amount,
+  writeBytes: Amount,
+  readOps: Amount,
+  writeOps: Amount
+})
+export type IoStats = typeof IoStats.Type
+
+/** One size of huge pages (`2MB`). */
+export const HugetlbStats = Schema.Struct({ pageSize: Schema.String, usage: Amount, limit: Maybe, peak: Maybe })
+export type HugetlbStats = typeof HugetlbStats.Type
+
+/** One interface in the network namespace of the init process. */
+export const NetworkStats = Schema.Struct({
+  interface: Schema.String,
+  rxBytes: Amount,
+  rxPackets: Amount,
+  rxErrors: Amount,
+  rxDropped: Amount,
+  txBytes: Amount,
+  txPackets: Amount,
+  txErrors: Amount,
+  txDropped: Amount
+})
+export type NetworkStats = typeof NetworkStats.Type
+
+/** Percentages of the last 10, 60 and 300 seconds, and the whole time in nanoseconds. */
+export const Stall = Schema.Struct({
+  avg10: Schema.Finite,
+  avg60: Schema.Finite,
+  avg300: Schema.Finite,
+  total: Amount
+})
+export type Stall = typeof Stall.Type
+
+/** Time in which some, or all, of the processes waited for a resource. */
+export const Pressure = Schema.Struct({ some: Stall, full: Schema.NullOr(Stall) })
+export type Pressure = typeof Pressure.Type
+
+/** One sample. */
+export const Stats = Schema.Struct({
+  containerId: ContainerId,
+  readAt: Schema.DateTimeUtcFromString,
+  cpu: CpuStats,
+  memory: MemoryStats,
+  pids: PidsStats,
+  /** By device; those that the container has not touched may be missing. */
+  io: Schema.NullOr(Schema.Array(IoStats)),
+  /** The sizes of which the machine has a pool. */
+  hugetlb: Schema.NullOr(Schema.Array(HugetlbStats)),
+  /** `null` where the container shares the network of berth's machine, and once its init has ended. */
+  network: Schema.NullOr(Schema.Array(NetworkStats)),
+  pressure: Schema.Struct({
+    cpu: Schema.NullOr(Pressure),
+    memory: Schema.NullOr(Pressure),
+    io: Schema.NullOr(Pressure)
+  })
+})
+export type Stats = typeof Stats.Type
+
+/** A process in a container, with pids as the machine sees them. */
+export const ProcessInfo = Schema.Struct({
+  pid: Schema.Int,
+  ppid: Schema.Int,
+  /** The effective user id, as the machine sees it. */
+  user: Schema.Int,
+  /** The kernel's name for it, 15 bytes at most. */
+  command: Schema.String,
+  /** Empty where the process has none left. */
+  args: Schema.Array(Schema.String),
+  startedAt: Schema.DateTimeUtcFromString,
+  /** Set for the first process of an exec. */
+  execId: Schema.NullOr(ExecId)
+})
+export type ProcessInfo = typeof ProcessInfo.Type
