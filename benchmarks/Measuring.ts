@@ -57,10 +57,7 @@ export const open = Effect.fnUntraced(function* (settings: Settings) {
         if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
         child.once("exit", () => resume(Effect.void))
         if (child.connected) child.disconnect()
-      }).pipe(
-        Effect.timeoutOption("10 seconds"),
-        Effect.andThen(Effect.sync(() => child.kill("SIGKILL")))
-      )
+      }).pipe(Effect.timeoutOption("10 seconds"), Effect.andThen(Effect.sync(() => child.kill("SIGKILL"))))
   )
   const oneAtATime = yield* Semaphore.make(1)
 

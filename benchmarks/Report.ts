@@ -70,7 +70,11 @@ export const make = ({ rows, runtime, skipped, version }: Section): Report => {
         together:
           row.together.length === 0
             ? null
-            : { perSecond: speed, ratio: fastest === null ? null : fastest / speed, latency: summary(totals(row.together)) },
+            : {
+                perSecond: speed,
+                ratio: fastest === null ? null : fastest / speed,
+                latency: summary(totals(row.together))
+              },
         memory: row.memory
       }
     })

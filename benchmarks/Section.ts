@@ -56,8 +56,9 @@ const warmUps = 3
 
 /** What runs in every container is replaced, but not what holds it. */
 const specification = (rootfs: string) =>
-  Effect.mapError(Effect.fromResult(Spec.make({ rootfs: { path: rootfs }, args: ["/bin/true"] })), (problem) =>
-    new Failure({ what: "specification", problem: JSON.stringify(problem) })
+  Effect.mapError(
+    Effect.fromResult(Spec.make({ rootfs: { path: rootfs }, args: ["/bin/true"] })),
+    (problem) => new Failure({ what: "specification", problem: JSON.stringify(problem) })
   )
 
 /** Idle processes give memory back a little later. */
@@ -110,7 +111,12 @@ const openLanes = Effect.fnUntraced(function* (runtime: string, binary: string, 
   const daemon = yield* Effect.cached(BerthDaemon.start(workspace.node, daemonFolders, runtime))
   const containerd = find("containerd")
 
-  const open = Effect.fnUntraced(function* (target: TargetName, label: string, server: Workspace.Folders | null, socket: string) {
+  const open = Effect.fnUntraced(function* (
+    target: TargetName,
+    label: string,
+    server: Workspace.Folders | null,
+    socket: string
+  ) {
     const folders = server ?? workspace.folders(target)
     const prefix = `${workspace.name}-${target}`
     const measuring = yield* Measuring.open({ target, runtime, binary, prefix, socket, spec, ...folders })

@@ -4,7 +4,16 @@
  */
 import { Effect, Schedule } from "effect"
 import { execFileSync } from "node:child_process"
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs"
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import { busyboxRootfs } from "../test/support/rootfs.ts"
@@ -67,7 +76,9 @@ const leftContainers = (folder: string, name: string): ReadonlyArray<string> =>
 const deleteContainers = (binary: string, folder: string, name: string) =>
   Effect.sync(() => {
     for (const path of leftContainers(folder, name)) {
-      quietly(() => execFileSync(binary, ["--root", dirname(path), "delete", "--force", basename(path)], { stdio: "ignore" }))
+      quietly(() =>
+        execFileSync(binary, ["--root", dirname(path), "delete", "--force", basename(path)], { stdio: "ignore" })
+      )
     }
   })
 

@@ -28,7 +28,8 @@ const save = Effect.fnUntraced(function* (file: string | null, content: (date: s
 const bench = Effect.gen(function* () {
   const options = yield* Options.parse(process.argv.slice(2))
   if (options === null) return yield* Console.log(Options.usage)
-  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root: sudo npm run bench" })
+  if (process.getuid?.() !== 0)
+    return yield* new Failure({ what: "user", problem: "containers need root: sudo npm run bench" })
   const machine = yield* Machine.describe
   yield* Console.log(Report.machineLine(machine))
 
@@ -36,11 +37,11 @@ const bench = Effect.gen(function* () {
   const failures: Array<Failure> = []
   for (const runtime of options.runtimes) {
     const binary = Machine.find(runtime)
-    const measured = yield* Effect.result(
-      binary === null
-        ? Effect.fail(new Failure({ what: runtime, problem: `not installed (Debian: apt-get install ${runtime})` }))
-        : Section.measure(options, runtime, binary)
-    )
+    if (binary === null) {
+      yield* Console.log(`\nskipped ${runtime}: not installed (Debian: apt-get install ${runtime})`)
+      continue
+    }
+    const measured = yield* Effect.result(Section.measure(options, runtime, binary))
     if (Result.isFailure(measured)) {
       failures.push(measured.failure)
       yield* Console.error(`bench: ${measured.failure.message}`)
@@ -50,10 +51,24 @@ const bench = Effect.gen(function* () {
     reports.push(report)
     yield* Console.log(`\n${Report.table(report, options.concurrency)}`)
   }
+  if (reports.length === 0 && failures.length === 0) {
+    return yield* new Failure({ what: "--runtimes", problem: "none of them is installed" })
+  }
   yield* Console.log("")
-  yield* save(options.json, (date) => ({ date, machine, options, reports, failures: failures.map(({ message }) => message) }))
+  yield* save(options.json, (date) => ({
+    date,
+    machine,
+    options,
+    reports,
+    failures: failures.map(({ message }) => message)
+  }))
   for (const report of reports) yield* Console.log(Report.verdict(report))
-  if (failures.length > 0) return yield* new Failure({ what: "result", problem: `${failures.length} of ${options.runtimes.length} runtimes failed` })
+  if (failures.length > 0) {
+    return yield* new Failure({
+      what: "result",
+      problem: `${failures.length} of ${options.runtimes.length} runtimes failed`
+    })
+  }
 })
 
 const explain = (cause: Cause.Cause<Failure>): string => {

@@ -11,12 +11,24 @@ const bundle = fileURLToPath(new URL("../../dist/berth.js", import.meta.url))
 
 /** The socket of a daemon that lives as long as the scope. */
 export const start = Effect.fnUntraced(function* (node: string, { durable, volatile }: Folders, runtime: string) {
-  if (!existsSync(bundle)) return yield* new Failure({ what: "daemon", problem: `no bundle in dist: run "npm run build"` })
+  if (!existsSync(bundle))
+    return yield* new Failure({ what: "daemon", problem: `no bundle in dist: run "npm run build"` })
   const socket = join(volatile, "berth.sock")
   yield* serve({
     what: "daemon",
     program: node,
-    args: [bundle, "daemon", "--root", durable, "--state", volatile, "--listen", `unix://${socket}`, "--runtime", runtime],
+    args: [
+      bundle,
+      "daemon",
+      "--root",
+      durable,
+      "--state",
+      volatile,
+      "--listen",
+      `unix://${socket}`,
+      "--runtime",
+      runtime
+    ],
     socket,
     log: join(durable, "daemon.log")
   })

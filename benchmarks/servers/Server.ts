@@ -46,10 +46,7 @@ export const serve = Effect.fnUntraced(function* (command: Command) {
         if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
         child.once("exit", () => resume(Effect.void))
         child.kill("SIGTERM")
-      }).pipe(
-        Effect.timeoutOption("10 seconds"),
-        Effect.andThen(Effect.sync(() => child.kill("SIGKILL")))
-      )
+      }).pipe(Effect.timeoutOption("10 seconds"), Effect.andThen(Effect.sync(() => child.kill("SIGKILL"))))
   )
   const hasEnded = () => child.pid === undefined || child.exitCode !== null
   yield* answers(command.socket).pipe(
@@ -60,7 +57,8 @@ export const serve = Effect.fnUntraced(function* (command: Command) {
     ),
     Effect.timeoutOrElse({
       duration: "20 seconds",
-      orElse: () => Effect.fail(new Failure({ what: command.what, problem: `it does not answer: ${lastLines(command.log)}` }))
+      orElse: () =>
+        Effect.fail(new Failure({ what: command.what, problem: `it does not answer: ${lastLines(command.log)}` }))
     })
   )
 })

@@ -94,7 +94,7 @@ export const cgroups = (prefix: string): ReadonlyArray<string> => {
 }
 
 /** Deletes what the runtimes still know; nothing, unless the daemon did not live to do it. */
-const sweep = ({ state }: Place): void => {
+const sweep = ({ state }: Pick<Place, "state">): void => {
   for (const runtime of entries(join(state, "runtime"))) {
     for (const namespace of entries(join(state, "runtime", runtime))) {
       const root = join(state, "runtime", runtime, namespace)
@@ -107,8 +107,8 @@ const sweep = ({ state }: Place): void => {
 
 const signal = (pid: number, name: "SIGTERM" | "SIGKILL") => Effect.ignore(Effect.try(() => process.kill(pid, name)))
 
-/** Ends what is left. */
-const clear = Effect.fnUntraced(function* (place: Place) {
+/** Ends what is left of a daemon on these folders. */
+export const clear = Effect.fnUntraced(function* (place: Pick<Place, "folder" | "state">) {
   for (const pid of processesOf(place.folder)) yield* signal(pid, "SIGTERM")
   yield* Effect.ignore(Effect.try(() => sweep(place)))
   const left = yield* Effect.sync(() => processesOf(place.folder)).pipe(

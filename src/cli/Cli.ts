@@ -95,7 +95,7 @@ const conclude = (cause: Cause.Cause<unknown>, json: boolean) =>
     const found = Cause.findError(cause)
     if (Result.isFailure(found)) {
       if (Cause.hasInterruptsOnly(cause)) return yield* Effect.interrupt
-      yield* writeError(`berth: internal error: ${Cause.pretty(cause)}\n`)
+      yield* writeError(`berth: internal error: ${printable(Cause.pretty(cause))}\n`)
       return 125
     }
     const error = found.success

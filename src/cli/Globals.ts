@@ -6,7 +6,7 @@ import { Config, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Namespace } from "../schema/Ids.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
-import { Connection, type Services } from "./Connection.ts"
+import { Connection } from "./Connection.ts"
 
 /** Where the daemon of this machine listens. */
 export const defaultAddress = "unix:///run/berth/berth.sock"
@@ -56,5 +56,3 @@ export const connected = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
       Effect.provideService(CurrentNamespace, namespace)
     )
   })
-
-export type { Services }

@@ -1,9 +1,9 @@
 /**
  * `ProcessHost` over the ports of one machine: drivers, reaper, stdio and task folders. It runs in the shim, in an embedding process, and on the mock. What it
- * owns: the order in which an exit becomes known (output complete, record on disk, then told; execs before their init), and that a create or an exec that
- * fails or is interrupted leaves nothing behind.
+ * owns: that execs end before their init (the rest of an exit's way is in `LiveProcess.ts`), that a create or an exec which fails or is interrupted leaves nothing
+ * behind, and that what runs is taken over.
  */
-import { DateTime, Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Schedule, Scope } from "effect"
+import { DateTime, Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
 import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
 import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
@@ -13,27 +13,23 @@ import type { Driver, Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
-import type { OpenIo } from "../services/ProcessIo.ts"
 import { ProcessIo } from "../services/ProcessIo.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import type { Live } from "./LiveProcess.ts"
+import * as LiveProcess from "./LiveProcess.ts"
 import { makeWatchers } from "./Watchers.ts"
-
-interface Live {
-  record: HostedRecord
-  readonly io: OpenIo
-  /** Closing it closes the process's descriptors. */
-  readonly scope: Scope.Closeable
-  /** Completes when the exit is on disk and told. */
-  readonly told: Deferred.Deferred<Exit>
-}
 
 interface Container {
   readonly target: Target
   readonly driver: Driver
   readonly init: Live
   readonly execs: Map<ExecId, Live>
+  /** Runtime calls that go on without their callers. */
+  readonly underWay: Set<Fiber.Fiber<void, HostError>>
+  /** A pause has begun, and no resume has ended since. */
+  maybeFrozen: boolean
 }
 
 const sigkill = 9
@@ -69,91 +65,60 @@ const make = Effect.gen(function* () {
     return live ?? (yield* new NotFound({ kind: "exec", id: ref.execId ?? "" }))
   })
 
-  /** An exit is never dropped: while the disk is full, saving it is tried again. */
-  const save = (live: Live, record: HostedRecord) =>
-    Effect.andThen(
-      Effect.sync(() => {
-        live.record = record
-      }),
-      directory.save(record)
-    )
-
-  /** From the end of the process to everybody knowing it. */
-  const conclude = Effect.fnUntraced(function* (live: Live, child: Child, before: Effect.Effect<void>) {
-    const reaped = yield* child.exit
-    yield* before
-    yield* live.io.drained
-    const { ref, identity } = live.record
-    const exit: Exit = {
-      id: ref.execId ?? ref.containerId,
-      pid: identity.pid,
-      oomKilled: false,
-      exitStatus: reaped.exitStatus,
-      exitedAt: reaped.exitedAt,
-      source: reaped.source
-    }
-    yield* save(live, { ...live.record, exit }).pipe(
-      Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
-      Effect.retry(Schedule.spaced("1 second")),
-      Effect.orDie
-    )
-    yield* watchers.tell({ _tag: "Exited", ref, exit })
-    yield* Deferred.succeed(live.told, exit)
-  })
-
   /** What must have happened before the exit of init is told: no exec of the container is left, and each one's exit is told. */
   const execsGone = (execs: Map<ExecId, Live>) =>
     Effect.suspend(() => {
-      const left = Array.from(execs.values()).filter((exec) => exec.record.exit === null)
+      const left = Array.from(execs.values()).filter(({ told }) => !Deferred.isDoneUnsafe(told))
       return Effect.forEach(left, (exec) => reaper.signal(exec.record.identity, sigkill), { discard: true }).pipe(
         Effect.andThen(Effect.forEach(left, (exec) => Deferred.await(exec.told), { discard: true }))
       )
     })
 
-  const watch = (live: Live, child: Child, before: Effect.Effect<void> = Effect.void) =>
-    Effect.forkIn(conclude(live, child, before), scope)
+  const watch = (live: Live, child: Child, before: Effect.Effect<void> = Effect.void) => {
+    const tell = (exit: Exit) => watchers.tell({ _tag: "Exited", ref: live.record.ref, exit })
+    return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
+  }
+
+  /** One step of undoing: the next are taken even where it fails. */
+  const undone = <E extends { readonly message: string }>(ref: Ref, step: Effect.Effect<void, E>) =>
+    Effect.catch(step, (error) => Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`))
 
   const createContainer = Effect.fnUntraced(function* (request: CreateRequest) {
-    const ref: Ref = { namespace: request.namespace, containerId: request.containerId, execId: null }
+    const { containerId, logFile, namespace, stdio } = request
+    const ref: Ref = { namespace, containerId, execId: null }
     const driver = yield* runtime.driver(request.runtime)
-    const bundle = yield* directory.create(request.namespace, request.containerId, request.spec)
-    const target: Target = { namespace: request.namespace, containerId: request.containerId, bundle }
     const processScope = yield* Scope.fork(scope)
+    let target: Target | null = null
     let created = false
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const io = yield* processIo
-          .open({ ref, stdio: request.stdio, directory: bundle, logFile: request.logFile })
-          .pipe(Scope.provide(processScope))
-        const pid = yield* Effect.ensuring(restore(driver.create(target, io.descriptors)), io.handOver)
-        created = true
-        const child = yield* reaper.claim(pid)
-        const record: HostedRecord = {
-          ref,
-          runtime: request.runtime,
-          identity: child.identity,
-          started: false,
-          paused: false,
-          stdio: request.stdio,
-          logFile: request.logFile,
-          exit: null
-        }
+        const bundle = yield* directory.create(namespace, containerId, request.spec)
+        const made = { namespace, containerId, bundle }
+        target = made
+        const io = yield* processIo.open({ ref, stdio, directory: bundle, logFile }).pipe(Scope.provide(processScope))
+        const creation = Effect.tap(driver.create(made, io.descriptors), () => Effect.sync(() => void (created = true)))
+        const child = yield* reaper.claim(yield* Effect.ensuring(restore(creation), io.handOver))
+        const { identity } = child
+        const about = { ref, runtime: request.runtime, identity, stdio, logFile }
+        const record: HostedRecord = { ...about, started: false, paused: false, exit: null }
         yield* directory.save(record)
-        const live: Live = { record, io, scope: processScope, told: yield* Deferred.make<Exit>() }
+        const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
-        containers.set(containerKey(ref), { target, driver, init: live, execs })
-        yield* watch(live, child, execsGone(execs))
-        return { identity: child.identity, bundle, stdin: request.stdio.stdin ? `${bundle}/stdin` : null }
+        const underWay = new Set<Fiber.Fiber<void, HostError>>()
+        containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, maybeFrozen: false })
+        yield* watch(init, child, execsGone(execs))
+        return { identity, bundle, stdin: stdio.stdin ? `${bundle}/stdin` : null }
       })
     ).pipe(
       Effect.onExit((exit) =>
         Outcome.isSuccess(exit)
           ? Effect.void
-          : (created ? driver.delete(target, { force: true }) : Effect.void).pipe(
-              Effect.andThen(Scope.close(processScope, Outcome.void)),
-              Effect.andThen(directory.remove(ref)),
-              Effect.catch((error) => Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`))
-            )
+          : Effect.gen(function* () {
+              if (target !== null) containers.delete(containerKey(ref))
+              if (target !== null && created) yield* undone(ref, driver.delete(target, { force: true }))
+              yield* Scope.close(processScope, Outcome.void)
+              if (target !== null) yield* undone(ref, directory.remove(ref))
+            })
       )
     )
   })
@@ -172,56 +137,56 @@ const make = Effect.gen(function* () {
     )
   })
 
+  /** Half of a call would be worse than the whole: it goes on though its caller goes away. Only the deletion of its container ends it. */
+  const toTheEnd = Effect.fnUntraced(function* ({ underWay }: Container, operation: Effect.Effect<void, HostError>) {
+    const fiber = yield* Effect.forkIn(operation, scope)
+    underWay.add(fiber)
+    fiber.addObserver(() => underWay.delete(fiber))
+    yield* Fiber.join(fiber)
+  })
+
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
-    const { driver, init, target } = yield* find(ref)
-    yield* driver.start(target)
-    yield* save(init, { ...init.record, started: true })
+    const container = yield* find(ref)
+    const { driver, init, target } = container
+    const starting = Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    yield* toTheEnd(container, starting)
   })
 
   const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
     const { driver, execs, init, target } = yield* find(request)
-    const { execId } = request
-    const ref: Ref = { namespace: request.namespace, containerId: request.containerId, execId }
+    const { containerId, execId, logFile, namespace, stdio } = request
+    const ref: Ref = { namespace, containerId, execId }
     if (execs.has(execId)) return yield* new AlreadyExists({ kind: "exec", id: execId })
     const processScope = yield* Scope.fork(scope)
-    const folder = yield* directory.prepareExec(request.namespace, request.containerId, execId)
+    let folder: string | null = null
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const io = yield* processIo
-          .open({ ref, stdio: request.stdio, directory: folder, logFile: request.logFile })
-          .pipe(Scope.provide(processScope))
+        const made = yield* directory.prepareExec(namespace, containerId, execId)
+        folder = made
+        const io = yield* processIo.open({ ref, stdio, directory: made, logFile }).pipe(Scope.provide(processScope))
         const starting = restore(driver.exec(target, execId, request.process, io.descriptors))
-        const pid = yield* Effect.ensuring(starting, io.handOver)
-        const child = yield* reaper.claim(pid)
-        const record: HostedRecord = {
-          ref,
-          runtime: init.record.runtime,
-          identity: child.identity,
-          started: true,
-          paused: false,
-          stdio: request.stdio,
-          logFile: request.logFile,
-          exit: null
-        }
-        const live: Live = { record, io, scope: processScope, told: yield* Deferred.make<Exit>() }
+        const child = yield* reaper.claim(yield* Effect.ensuring(starting, io.handOver))
+        const about = { ref, runtime: init.record.runtime, identity: child.identity, stdio, logFile }
+        const record: HostedRecord = { ...about, started: true, paused: false, exit: null }
+        const live = yield* LiveProcess.make(record, io, processScope)
         execs.set(execId, live)
-        yield* watch(live, child)
         yield* directory.save(record)
-        return { identity: child.identity, bundle: target.bundle, stdin: request.stdio.stdin ? `${folder}/stdin` : null }
+        yield* watch(live, child)
+        return { identity: child.identity, bundle: target.bundle, stdin: stdio.stdin ? `${made}/stdin` : null }
       })
     ).pipe(
       Effect.onExit((exit) =>
         Outcome.isSuccess(exit)
           ? Effect.void
-          : Effect.suspend(() => {
-              const live = execs.get(execId)
-              execs.delete(execId)
-              return live === undefined ? Effect.void : reaper.signal(live.record.identity, sigkill)
-            }).pipe(
-              Effect.andThen(Scope.close(processScope, Outcome.void)),
-              Effect.andThen(directory.remove(ref)),
-              Effect.catch((error) => Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`))
-            )
+          : Effect.gen(function* () {
+              const live = folder === null ? undefined : execs.get(execId)
+              if (live !== undefined) {
+                execs.delete(execId)
+                yield* reaper.signal(live.record.identity, sigkill)
+              }
+              yield* Scope.close(processScope, Outcome.void)
+              if (folder !== null) yield* undone(ref, directory.remove(ref))
+            })
       )
     )
   })
@@ -249,23 +214,26 @@ const make = Effect.gen(function* () {
   })
 
   const pause = Effect.fn("ProcessHost.pause")(function* (ref: ContainerRef) {
-    const { driver, init, target } = yield* find(ref)
-    yield* driver.pause(target)
-    yield* save(init, { ...init.record, paused: true })
+    const container = yield* find(ref)
+    const { driver, init, target } = container
+    container.maybeFrozen = true
+    yield* toTheEnd(container, Effect.andThen(driver.pause(target), LiveProcess.note(directory, init, { paused: true })))
   })
 
   const resume = Effect.fn("ProcessHost.resume")(function* (ref: ContainerRef) {
-    const { driver, init, target } = yield* find(ref)
-    yield* driver.resume(target)
-    yield* save(init, { ...init.record, paused: false })
+    const container = yield* find(ref)
+    const { driver, init, target } = container
+    const resuming = Effect.tap(driver.resume(target), () => Effect.sync(() => void (container.maybeFrozen = false)))
+    yield* toTheEnd(container, Effect.andThen(resuming, LiveProcess.note(directory, init, { paused: false })))
   })
 
   /** Kills what is left and waits until its exits are told, or patience ends. */
-  const endAll = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
+  const endAll = Effect.fnUntraced(function* ({ driver, init, maybeFrozen, target, underWay }: Container) {
+    yield* Effect.forEach(Array.from(underWay), Fiber.interrupt, { discard: true })
     if (init.record.exit !== null) return
     yield* reaper.signal(init.record.identity, sigkill)
-    // A frozen process takes no signal on cgroup v1, and a pause may be under way that the record does not know of yet.
-    if (init.record.paused) yield* Effect.ignore(driver.resume(target))
+    // A frozen process takes no signal on cgroup v1.
+    if (maybeFrozen) yield* Effect.ignore(driver.resume(target))
     yield* Deferred.await(init.told).pipe(Effect.timeoutOption(killPatience))
   })
 
@@ -294,14 +262,14 @@ const make = Effect.gen(function* () {
     const live = ref.execId === null ? undefined : container?.execs.get(ref.execId)
     if (container === undefined || live === undefined || ref.execId === null) return null
     yield* reaper.signal(live.record.identity, sigkill)
-    const exit = yield* Deferred.await(live.told).pipe(Effect.timeoutOption(killPatience))
-    if (Option.isNone(exit)) {
+    yield* Deferred.await(live.told).pipe(Effect.timeoutOption(killPatience))
+    if (live.record.exit === null) {
       return yield* new Unavailable({ what: `exec "${ref.execId}"`, problem: "it does not end", mend: "resume its task" })
     }
     yield* Scope.close(live.scope, Outcome.void)
     container.execs.delete(ref.execId)
     yield* directory.remove(ref)
-    return exit.value
+    return live.record.exit
   })
 
   const pids = Effect.fn("ProcessHost.pids")(function* (ref: ContainerRef) {
@@ -323,56 +291,49 @@ const make = Effect.gen(function* () {
     yield* (yield* findProcess(ref)).io.closeStdin
   })
 
-  /** Takes over what an earlier host of the same folder left: what has ended meanwhile is told with what the kernel still knows. */
-  const adopt = Effect.fnUntraced(function* (record: HostedRecord) {
+  /**
+   * Takes over what an earlier host of the same folder left. What has ended meanwhile is told with what the kernel still knows, but not before all are here: the
+   * end of init waits for those of its execs.
+   */
+  const adopt = Effect.fnUntraced(function* (record: HostedRecord, processScope: Scope.Closeable) {
+    const { exit, identity, logFile, ref, stdio } = record
     const driver = yield* runtime.driver(record.runtime)
-    const key = containerKey(record.ref)
-    const folder = directory.directory(record.ref)
-    const processScope = yield* Scope.fork(scope)
-    const io = yield* processIo
-      .open({ ref: record.ref, stdio: record.stdio, directory: folder, logFile: record.logFile })
-      .pipe(Scope.provide(processScope))
-    yield* io.handOver
-    const live: Live = { record, io, scope: processScope, told: yield* Deferred.make<Exit>() }
+    const key = containerKey(ref)
+    const folder = directory.directory(ref)
     const container = containers.get(key)
-    let execs = container?.execs
-    if (record.ref.execId !== null) execs?.set(record.ref.execId, live)
+    if (ref.execId !== null && container === undefined) return yield* new NotFound({ kind: "task", id: ref.containerId })
+    const io = yield* processIo.open({ ref, stdio, directory: folder, logFile }).pipe(Scope.provide(processScope))
+    yield* io.handOver
+    const live = yield* LiveProcess.make(record, io, processScope)
+    const execs = container?.execs ?? new Map<ExecId, Live>()
+    if (ref.execId !== null) execs.set(ref.execId, live)
     else {
-      execs = new Map()
-      const bundle = folder
-      const { containerId, namespace } = record.ref
-      containers.set(key, { target: { namespace, containerId, bundle }, driver, init: live, execs })
+      const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: folder }
+      const underWay = new Set<Fiber.Fiber<void, HostError>>()
+      containers.set(key, { target, driver, init: live, execs, underWay, maybeFrozen: record.paused })
     }
-    if (record.exit !== null) {
-      yield* Deferred.succeed(live.told, record.exit)
-      return
-    }
-    const before = record.ref.execId === null && execs !== undefined ? execsGone(execs) : Effect.void
-    const found = yield* reaper.identify(record.identity.pid)
-    const same =
-      Option.isSome(found) &&
-      found.value.startTime === record.identity.startTime &&
-      found.value.bootId === record.identity.bootId
-    const child: Child = same
-      ? yield* reaper.claim(record.identity.pid)
-      : {
-          identity: record.identity,
-          exit: Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
-        }
-    yield* watch(live, child, before)
+    if (exit !== null) return null
+    const found = yield* reaper.identify(identity.pid)
+    const same = Option.exists(found, ({ bootId, startTime }) => startTime === identity.startTime && bootId === identity.bootId)
+    const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
+    const child: Child = same ? yield* reaper.claim(identity.pid) : { identity, exit: unknown }
+    return { live, child, before: ref.execId === null ? execsGone(execs) : Effect.void }
+  })
+
+  const takeOver = Effect.fnUntraced(function* (record: HostedRecord) {
+    const processScope = yield* Scope.fork(scope)
+    return yield* Effect.catch(adopt(record, processScope), (error) =>
+      Scope.close(processScope, Outcome.void).pipe(
+        Effect.andThen(Effect.logError(`cannot take over ${processKey(record.ref)}: ${error.message}`)),
+        Effect.as(null)
+      )
+    )
   })
 
   const left = yield* directory.list
-  const inits = left.filter((record) => record.ref.execId === null)
-  const execs = left.filter((record) => record.ref.execId !== null)
-  yield* Effect.forEach(
-    [...inits, ...execs],
-    (record) =>
-      Effect.catch(adopt(record), (error) =>
-        Effect.logError(`cannot take over ${processKey(record.ref)}: ${error.message}`)
-      ),
-    { discard: true }
-  )
+  const initsFirst = left.toSorted((a, b) => Number(a.ref.execId !== null) - Number(b.ref.execId !== null))
+  const taken = yield* Effect.forEach(initsFirst, takeOver)
+  yield* Effect.forEach(taken, (each) => (each === null ? Effect.void : watch(each.live, each.child, each.before)), { discard: true })
 
   return ProcessHost.of({
     create,

@@ -42,6 +42,6 @@ export class Cgroups extends Context.Service<
   Cgroups,
   {
     /** Finds the groups now; where that fails, at each later use. Call it as soon as the container is created: later its init may have moved, or ended. */
-    readonly of: (target: CgroupTarget) => Effect.Effect<Cgroup>
+    readonly find: (target: CgroupTarget) => Effect.Effect<Cgroup>
   }
 >()("berth/services/Cgroups") {}

@@ -29,20 +29,20 @@ const make = Effect.gen(function* () {
   const groups = new Map<ContainerId, MemoryGroup>()
   const changes = yield* Effect.acquireRelease(PubSub.unbounded<ContainerId>(), PubSub.shutdown)
 
-  const find = (id: ContainerId) =>
+  const group = (id: ContainerId) =>
     Effect.suspend(() => Effect.fromNullishOr(groups.get(id))).pipe(
       Effect.mapError(() => new NotFound({ kind: "task", id }))
     )
-  const kills = (id: ContainerId) => Effect.map(find(id), ({ stats }) => stats.memory.oomKills ?? 0)
+  const kills = (id: ContainerId) => Effect.map(group(id), ({ stats }) => stats.memory.oomKills ?? 0)
 
   const cgroups = Cgroups.of({
-    of: ({ containerId: id }) =>
+    find: ({ containerId: id }) =>
       Effect.succeed({
-        stats: Effect.map(find(id), ({ stats }) => ({ containerId: id, ...stats })),
-        pids: Effect.map(find(id), ({ processes }) => processes.map(({ pid }) => pid).sort((a, b) => a - b)),
-        processes: Effect.map(find(id), ({ processes }) => processes),
+        stats: Effect.map(group(id), ({ stats }) => ({ containerId: id, ...stats })),
+        pids: Effect.map(group(id), ({ processes }) => processes.map(({ pid }) => pid).sort((a, b) => a - b)),
+        processes: Effect.map(group(id), ({ processes }) => processes),
         oomKills: kills(id),
-        memoryPeak: Effect.map(find(id), ({ stats }) => stats.memory.peak),
+        memoryPeak: Effect.map(group(id), ({ stats }) => stats.memory.peak),
         watchOom: (known) =>
           Stream.unwrap(
             Effect.map(PubSub.subscribe(changes), (subscription) => {

@@ -23,6 +23,7 @@ const cases: ReadonlyArray<readonly [typed: string, read: string]> = [
   ["kill -s 9 web", "kill --signal=9 -- web"],
   ["kill -s9 web", "kill --signal=9 -- web"],
   ["kill -s=9 web", "kill --signal=9 -- web"],
+  ["run -d=false sh", "run --detach=false -- sh"],
   ["run -eA=1 sh", "run --env=A=1 -- sh"],
   // Values may look like options; a switch takes no value.
   ["run --memory-swap -1 sh", "run --memory-swap=-1 -- sh"],

@@ -48,6 +48,8 @@ describe("global options", () => {
         assert.deepStrictEqual(targets, [{ address: "unix:///run/berth/berth.sock", token: undefined }])
         assert.deepStrictEqual([...daemon.namespaces], ["default"])
       }
+      const { targets } = yield* berth(["ps", "--address", "", "--token="])
+      assert.deepStrictEqual(targets, [{ address: "unix:///run/berth/berth.sock", token: undefined }])
     })
   )
 

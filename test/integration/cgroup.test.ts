@@ -24,7 +24,7 @@ const created = Effect.fnUntraced(function* (script: string, options: Partial<Sp
     Effect.ignore(Effect.andThen(Effect.ignore(tasks.delete({ id, force: true })), containers.delete(id)))
   )
   const { pid } = yield* tasks.create({ id })
-  const cgroup = yield* cgroups.of({ containerId: id, pid, cgroupsPath: stored.linux?.cgroupsPath ?? null })
+  const cgroup = yield* cgroups.find({ containerId: id, pid, cgroupsPath: stored.linux?.cgroupsPath ?? null })
   return { id, pid: pid ?? 0, tasks, cgroup }
 })
 
@@ -106,8 +106,8 @@ for (const runtime of ["runc", "crun"]) {
           const { id, tasks } = yield* running("exec tail /dev/zero", { memory: 16 * mebi, memorySwap: 16 * mebi })
           yield* tasks.wait({ id })
           const { spec } = yield* (yield* Containers).get(id)
-          const { of } = yield* Cgroups
-          const late = yield* of({ containerId: id, pid: null, cgroupsPath: spec.linux?.cgroupsPath ?? null })
+          const { find } = yield* Cgroups
+          const late = yield* find({ containerId: id, pid: null, cgroupsPath: spec.linux?.cgroupsPath ?? null })
           assert.strictEqual(yield* late.oomKills, 1)
         })
       )
@@ -134,7 +134,10 @@ for (const runtime of ["runc", "crun"]) {
           assert.strictEqual(all.length, 5)
           const pids = all.map((process) => process.pid)
           assert.deepStrictEqual(yield* cgroup.pids, pids)
-          assert.deepStrictEqual(pids, [...(yield* tasks.pids(id))].sort((a, b) => a - b))
+          assert.deepStrictEqual(
+            pids,
+            [...(yield* tasks.pids(id))].sort((a, b) => a - b)
+          )
           const init = all.find((process) => process.pid === pid)
           assert.deepInclude(init, { user: 65_534, command: "sh", args: ["/bin/sh", "-c", script], execId: null })
           assert.strictEqual(all.filter(({ args }) => args.join(" ") === "sleep 1000").length, 2)

@@ -76,6 +76,7 @@ if (canRunContainers) {
 
     it.effect("leads a container through its life", () =>
       Effect.gen(function* () {
+        yield* Effect.addFinalizer(() => berth("rm", "-f", "life").pipe(Effect.ignore))
         const started = yield* berth("run", "-d", "--id", "life", "--label", "app=shop", ...rootfs, "sleep", "1000")
         assert.deepStrictEqual(started, { code: 0, stdout: "life\n", stderr: "" })
         const [task] = yield* json(Schema.Array(Task), "ps", "--filter", "id==life")
@@ -198,10 +199,12 @@ if (canRunContainers) {
 
     it.effect("stops as the container asked for when it was made", () =>
       Effect.gen(function* () {
-        const script = "trap 'exit 21' QUIT; while :; do sleep 0.05; done"
+        const script = "trap 'exit 21' QUIT; echo ready; while :; do sleep 0.05; done"
         yield* Effect.addFinalizer(() => berth("rm", "-f", "polite").pipe(Effect.ignore))
         yield* berth("run", "-d", "--id", "polite", "--stop-signal", "QUIT", ...rootfs, "sh", "-c", script)
-        yield* Effect.sleep("300 millis")
+        yield* berth("logs", "polite").pipe(
+          Effect.repeat({ until: ({ stdout }) => stdout === "ready\n", schedule: Schedule.spaced("50 millis") })
+        )
         const stopped = yield* json(Schema.Struct({ stage: Schema.String, exit: Exit }), "stop", "polite")
         assert.deepStrictEqual([stopped.stage, stopped.exit.exitStatus], ["signal", 21])
       })

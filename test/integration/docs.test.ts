@@ -9,6 +9,7 @@ import { execFile } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { clear } from "../../examples/demo/Place.ts"
 import { BerthRpc } from "../../src/rpc/BerthRpc.ts"
 import { berth, daemon } from "../support/daemon.ts"
 
@@ -135,6 +136,8 @@ for (const document of documents) {
         const { address, folder } = yield* daemon()
         const cwd = join(folder, "here")
         mkdirSync(cwd)
+        // A block that fails half-way may leave the daemon that it started.
+        yield* Effect.addFinalizer(() => clear({ folder: cwd, state: join(cwd, "second") }))
         const PATH = [dirname(berth), process.env["PATH"]].join(delimiter)
         const env = { BERTH_ADDRESS: address, PATH }
         const blocks = blocksOf(readFileSync(join(root, document), "utf8"))

@@ -50,10 +50,10 @@ const init = {
 layer(Memory.layer)("MemoryCgroups", (it) => {
   it.effect("answers what it was given, tells kills, and forgets", () =>
     Effect.gen(function* () {
-      const { of } = yield* Cgroups
+      const { find } = yield* Cgroups
       const control = yield* Memory.MemoryCgroups
       const id = ContainerId.make("web")
-      const cgroup = yield* of({ containerId: id, pid: 7, cgroupsPath: null })
+      const cgroup = yield* find({ containerId: id, pid: 7, cgroupsPath: null })
       assert.strictEqual((yield* Effect.flip(cgroup.stats))._tag, "NotFound")
       assert.isFalse(yield* control.oom(id))
 

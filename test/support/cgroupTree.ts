@@ -34,7 +34,9 @@ export const cgroupTree = Effect.fnUntraced(function* (...names: ReadonlyArray<"
     remove: (path) => rmSync(join(root, path), { recursive: true })
   }
   for (const name of ["machine", ...names]) {
-    for (const section of readFileSync(new URL(`${name}.txt`, fixtures), "utf8").split(/^=== /m).slice(1)) {
+    for (const section of readFileSync(new URL(`${name}.txt`, fixtures), "utf8")
+      .split(/^=== /m)
+      .slice(1)) {
       const [heading = "", ...lines] = section.split("\n")
       const [path = "", target] = heading.split(" -> ")
       if (target === undefined) tree.write(path, lines.join("\n"))

@@ -19,7 +19,3 @@ export const ago = (then: DateTime.Utc, now: DateTime.Utc): string => {
   const count = Math.floor(seconds / unit[1])
   return `${count} ${unit[0]}${count === 1 ? "" : "s"} ago`
 }
-
-/** `ago` where there is a time. */
-export const agoOrDash = (then: DateTime.Utc | null, now: DateTime.Utc): string =>
-  then === null ? "-" : ago(then, now)

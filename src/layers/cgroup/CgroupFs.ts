@@ -68,16 +68,16 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
     const interfaces = orNull(() => Network.make(reader, target.pid)) ?? Network.none
     let located = orNull(() => hierarchies.locate(target))
     // Not by the pid again: it may be somebody else's by now.
-    const find = () => (located ??= hierarchies.locate({ ...target, pid: null }))
+    const locate = () => (located ??= hierarchies.locate({ ...target, pid: null }))
 
     const reading = <A>(read: (located: Located) => A | null): Effect.Effect<A, CgroupError> =>
       Effect.suspend(() => {
         try {
-          const where = find()
+          const where = locate()
           const found = where === null ? null : read(where)
           if (found !== null) return Effect.succeed(found)
         } catch (error) {
-          return Effect.fail(unreadable(error))
+          return error instanceof Error && "code" in error ? Effect.fail(unreadable(error)) : Effect.die(error)
         }
         return Effect.fail(
           hierarchies.any()
@@ -118,7 +118,7 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
       memoryPeak: Effect.withSpan(memoryPeak, "Cgroups.memoryPeak"),
       watchOom: (known) =>
         Stream.suspend(() => {
-          const where = orNull(find)
+          const where = orNull(locate)
           if (where === null) return Stream.empty
           const file = Memory.oomFile(where)
           const count = () => orNull(() => Memory.oomKills(reader, where))
@@ -127,8 +127,8 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
     }
   }
 
-  return Cgroups.of({ of: Effect.fn("Cgroups.of")((target) => Effect.sync(() => attach(target))) })
+  return Cgroups.of({ find: Effect.fn("Cgroups.find")((target) => Effect.sync(() => attach(target))) })
 })
 
-/** Holds one fiber, and a watch for each container whose kills are watched on version 2. */
+/** Holds two fibers, and a watch for each container whose kills are watched on version 2. */
 export const layer = (options: Options = {}) => Layer.effect(Cgroups, make(options))

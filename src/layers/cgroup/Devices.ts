@@ -88,7 +88,10 @@ export const network = (text: string): ReadonlyArray<NetworkStats> =>
   text.split("\n").flatMap((line) => {
     const colon = line.lastIndexOf(":")
     if (colon === -1) return []
-    const values = line.slice(colon + 1).trim().split(/\s+/)
+    const values = line
+      .slice(colon + 1)
+      .trim()
+      .split(/\s+/)
     const at = (index: number) => amount(values[index] ?? null) ?? 0
     return {
       interface: line.slice(0, colon).trim(),

@@ -47,8 +47,7 @@ const read = (reader: Reader): Machine => {
   }
 }
 
-const kilobytes = (meminfo: string | null, key: string) =>
-  field(meminfo?.replaceAll(" kB", "") ?? null, key)
+const kilobytes = (meminfo: string | null, key: string) => field(meminfo?.replaceAll(" kB", "") ?? null, key)
 
 /** Gives the machine as it was at most a moment before `now`, a time in nanoseconds. */
 export const make = (reader: Reader) => {

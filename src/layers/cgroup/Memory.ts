@@ -26,9 +26,7 @@ const workingSet = (usage: number | null, droppable: number | null) =>
 const killsV1 = (reader: Reader, folder: string): number | null => {
   const own = field(reader.once(`${folder}/memory.oom_control`), "oom_kill")
   if (own === null) return null
-  return reader
-    .folders(folder)
-    .reduce((total, name) => total + (killsV1(reader, `${folder}/${name}`) ?? 0), own)
+  return reader.folders(folder).reduce((total, name) => total + (killsV1(reader, `${folder}/${name}`) ?? 0), own)
 }
 
 const readV1 = (reader: Reader, folder: string, machine: Machine): MemoryStats => {
@@ -77,7 +75,8 @@ const readV2 = (reader: Reader, located: Located, folder: string, machine: Machi
     rss: field(stat, "anon"),
     swap,
     limit: Math.min(tightest(reader, located, "memory.max") ?? machine.memory, machine.memory),
-    swapLimit: swap === null ? null : Math.min(tightest(reader, located, "memory.swap.max") ?? machine.swap, machine.swap),
+    swapLimit:
+      swap === null ? null : Math.min(tightest(reader, located, "memory.swap.max") ?? machine.swap, machine.swap),
     peak: amount(reader.once(`${folder}/memory.peak`)),
     pageFaults: field(stat, "pgfault"),
     majorPageFaults: field(stat, "pgmajfault"),

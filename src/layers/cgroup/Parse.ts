@@ -40,5 +40,4 @@ export const rows = (text: string): ReadonlyArray<ReadonlyArray<string>> =>
 export const times = (value: number | null, unit: number): number | null => (value === null ? null : value * unit)
 
 /** `null` for no limit as well as for no value. */
-export const finite = (value: number | null): number | null =>
-  value !== null && Number.isFinite(value) ? value : null
+export const finite = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? value : null)

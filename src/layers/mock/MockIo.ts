@@ -31,9 +31,9 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
       })
     }
 
-  /** Opens a FIFO; closing the scope closes it and takes it away. */
+  /** Opens a FIFO; closing the scope closes it. It stays for the next host while a process has it open. */
   const fifo = (path: string, direction: Pipe["direction"]) =>
-    Effect.acquireRelease(pipes.open(path, direction), ({ close, pipe }) => Effect.andThen(close, pipes.unlink(pipe)))
+    Effect.acquireRelease(pipes.open(path, direction), ({ close }) => close)
 
   const output = Effect.fnUntraced(function* (request: IoRequest, stream: OutputStream) {
     const { close, descriptor, pipe } = yield* fifo(`${request.directory}/${stream}`, "output")

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { maxLineBytes } from "../../../src/cli/output/Lines.ts"
 import { FakeDaemon } from "../support/FakeDaemon.ts"
 import { berth } from "../support/Harness.ts"
 import { objectsIn } from "../support/Read.ts"
@@ -42,6 +43,20 @@ describe("berth logs", () => {
       yield* Effect.yieldNow
       task.end("web", 0)
       assert.strictEqual((yield* Fiber.join(fiber)).stdout, "three\nfour and a half\nfive\n")
+    })
+  )
+
+  it.effect("does not lose count over a line that is too long to keep", () =>
+    Effect.gen(function* () {
+      const daemon = new FakeDaemon()
+      yield* berth(["run", "-d", "--id", "web", "--rootfs", "/", "sleep"], { daemon })
+      const task = daemon.entries.get("web")!.task!
+      task.print("stdout", "x".repeat(maxLineBytes))
+      task.print("stdout", "end\nnext\n")
+      const fiber = yield* Effect.forkChild(berth(["logs", "-f", "--tail", "1", "web"], { daemon }))
+      yield* Effect.yieldNow
+      task.end("web", 0)
+      assert.strictEqual((yield* Fiber.join(fiber)).stdout, "next\n")
     })
   )
 

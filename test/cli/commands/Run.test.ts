@@ -7,6 +7,8 @@ import { errorIn, objectIn } from "../support/Read.ts"
 
 const rootfs = ["--rootfs", "/"]
 
+const signalOf = (request: unknown) => Schema.decodeUnknownSync(Schema.Struct({ signal: Schema.Int }))(request).signal
+
 describe("berth run", () => {
   it.effect("prints what the program prints and ends with its code", () =>
     Effect.gen(function* () {
@@ -81,6 +83,19 @@ describe("berth run", () => {
       const { code } = yield* Fiber.join(fiber)
       assert.strictEqual(code, 143)
       assert.deepStrictEqual(daemon.requests("tasks.signal"), [{ id: "web", execId: null, signal: 15 }])
+    })
+  )
+
+  it.effect("kills for good what has ignored two attempts to end it", () =>
+    Effect.gen(function* () {
+      const daemon = new FakeDaemon()
+      const signals = yield* Queue.unbounded<number>()
+      const fiber = yield* Effect.forkChild(berth(["run", ...rootfs, "stubborn"], { daemon, signals }))
+      yield* Effect.yieldNow
+      yield* Queue.offerAll(signals, [10, 2, 15, 2])
+      assert.strictEqual((yield* Fiber.join(fiber)).code, 137)
+      const sent = daemon.calls.flatMap(({ call, request }) => (call === "tasks.signal" ? [signalOf(request)] : []))
+      assert.deepStrictEqual(sent, [10, 2, 15, 9])
     })
   )
 

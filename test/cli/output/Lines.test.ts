@@ -55,7 +55,12 @@ describe("Lines", () => {
   it.effect("passes on an endless line in parts", () =>
     Effect.gen(function* () {
       const half = "x".repeat(maxLineBytes / 2)
-      const lines = yield* linesOf(chunk("stdout", half), chunk("stdout", half), chunk("stdout", "end\nnext\n"))
+      const lines = yield* linesOf(
+        chunk("stdout", half),
+        chunk("stdout", half),
+        chunk("stdout", "e"),
+        chunk("stdout", "nd\nnext\n")
+      )
       assert.deepStrictEqual(
         lines.map(({ bytes, continued, partial }) => [bytes.length, partial, continued]),
         [

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime } from "effect"
-import { ago, agoOrDash } from "../../../src/cli/output/Time.ts"
+import { ago } from "../../../src/cli/output/Time.ts"
 
 const then = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
 const later = (seconds: number) => DateTime.add(then, { seconds })
@@ -23,10 +23,5 @@ const cases: ReadonlyArray<readonly [seconds: number, text: string]> = [
 describe("Time", () => {
   it.each(cases)("%s s: %s", (seconds, text) => {
     assert.strictEqual(ago(then, later(seconds)), text)
-  })
-
-  it("has a dash for no time", () => {
-    assert.strictEqual(agoOrDash(null, then), "-")
-    assert.strictEqual(agoOrDash(then, later(2)), "2 seconds ago")
   })
 })

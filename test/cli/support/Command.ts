@@ -1,7 +1,6 @@
 /** The built command as a process of its own, as a shell starts it. */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import { spawn } from "node:child_process"
-import type { ChildProcess } from "node:child_process"
 import { berth } from "../../support/daemon.ts"
 
 export interface Outcome {
@@ -33,23 +32,21 @@ export const start = (args: ReadonlyArray<string>, options: Options) =>
       child.stdout.setEncoding("utf8").on("data", (piece) => (text.stdout += piece))
       child.stderr.setEncoding("utf8").on("data", (piece) => (text.stderr += piece))
       if (options.stdin !== undefined) child.stdin.end(options.stdin)
-      return { child, text }
+      // Listened to from the beginning: the command may end while the test does something else.
+      const ended = Deferred.makeUnsafe<Outcome>()
+      child.once("close", (code) =>
+        Deferred.doneUnsafe(
+          ended,
+          Effect.sync(() => ({ code, ...text }))
+        )
+      )
+      return { child, text, ended }
     }),
     ({ child }) => Effect.sync(() => void child.kill("SIGKILL"))
   )
 
 /** Waits for the end of a command. */
-export const finish = ({
-  child,
-  text
-}: {
-  readonly child: ChildProcess
-  readonly text: { stdout: string; stderr: string }
-}) =>
-  Effect.callback<Outcome>((resume) => {
-    const end = (code: number | null) => resume(Effect.succeed({ code, ...text }))
-    child.once("close", end)
-  })
+export const finish = ({ ended }: { readonly ended: Deferred.Deferred<Outcome> }) => Deferred.await(ended)
 
 /** Runs a command to its end. */
 export const run = (args: ReadonlyArray<string>, options: Options) =>

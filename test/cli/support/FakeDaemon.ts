@@ -61,7 +61,7 @@ class Running {
     Deferred.doneUnsafe(this.changed, Effect.void)
   }
 
-  /** `echo WORDS`, `warn WORDS` and `exit N` end at once; `cat` ends with its input; anything else runs until it is killed. */
+  /** `echo WORDS`, `warn WORDS` and `exit N` end at once; `cat` ends with its input; `stubborn` only by KILL; the rest by any signal. */
   begin(id: string) {
     this.status = "running"
     const [program, ...words] = this.args
@@ -263,6 +263,7 @@ export class FakeDaemon {
         "tasks.signal",
         request,
         Effect.map(this.#running(request.id, request.execId), (running) => {
+          if (running.args[0] === "stubborn" && request.signal !== 9) return
           running.end(request.execId ?? request.id, 128 + request.signal)
           this.#removeWhenEnded(request.id)
         })

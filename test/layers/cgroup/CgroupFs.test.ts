@@ -16,8 +16,8 @@ const containerId = ContainerId.make("web")
 /** A container of the tree, as found while its init lives. */
 const open = Effect.fnUntraced(function* (tree: Tree, target: Partial<CgroupTarget> = {}) {
   const context = yield* Layer.build(CgroupFs.layer({ root: tree.root }))
-  const { of } = yield* Effect.provide(Cgroups, context)
-  return yield* of({ containerId, pid: 4242, cgroupsPath: null, ...target })
+  const { find } = yield* Effect.provide(Cgroups, context)
+  return yield* find({ containerId, pid: 4242, cgroupsPath: null, ...target })
 })
 
 const eth0 = {
@@ -86,7 +86,12 @@ const hybridPressure = (total: number) => ({
 })
 
 const expected = {
-  v1: { stats: expectedV1, pids: [4242, 4250], group: "sys/fs/cgroup/memory/berth--default--web", path: "/berth--default--web" },
+  v1: {
+    stats: expectedV1,
+    pids: [4242, 4250],
+    group: "sys/fs/cgroup/memory/berth--default--web",
+    path: "/berth--default--web"
+  },
   hybrid: {
     stats: {
       ...expectedV1,

@@ -78,6 +78,11 @@ describe("locate", () => {
         tree.write("proc/4242/cgroup", `0::${group}\n`)
         assert.isNull(locate(tree.root, 4242, null))
         assert.isNull(locate(tree.root, 4242, group))
+        // What was declared counts where it is there.
+        assert.strictEqual(
+          locate(tree.root, 4242, "/pods/berth--default--web")?.v2,
+          "/sys/fs/cgroup/pods/berth--default--web"
+        )
       }
     })
   )
@@ -85,7 +90,10 @@ describe("locate", () => {
   it.effect("leaves out the version 1 hierarchies that the container has no group in", () =>
     Effect.gen(function* () {
       const tree = yield* cgroupTree("v1")
-      tree.write("proc/4242/cgroup", "8:hugetlb:/\n7:blkio:/system.slice/berth.service\n4:memory:/berth--default--web\n0::/\n")
+      tree.write(
+        "proc/4242/cgroup",
+        "8:hugetlb:/\n7:blkio:/system.slice/berth.service\n4:memory:/berth--default--web\n0::/\n"
+      )
       assert.deepStrictEqual(locate(tree.root, 4242, null)?.v1, { memory: "/sys/fs/cgroup/memory/berth--default--web" })
       // A dead init shows the root: what was declared still counts.
       tree.write("proc/4242/cgroup", "8:hugetlb:/\n7:blkio:/\n6:pids:/\n4:memory:/\n3:cpu,cpuacct:/\n")

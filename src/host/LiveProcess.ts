@@ -1,0 +1,78 @@
+/**
+ * One process that a host holds: its record, in memory and on disk, and the way from its end to everybody knowing it. An exit is on disk before it is told, and
+ * changes of a record take turns, so that none undoes another.
+ */
+import { Deferred, Effect, Schedule, Scope, Semaphore } from "effect"
+import type { HostedRecord } from "../schema/Host.ts"
+import { processKey } from "../schema/Ids.ts"
+import type { Exit } from "../schema/Process.ts"
+import type { OpenIo } from "../services/ProcessIo.ts"
+import type { Child } from "../services/ProcessReaper.ts"
+import type { TaskDirectory } from "../services/TaskDirectory.ts"
+
+type Directory = TaskDirectory["Service"]
+
+export interface Live {
+  record: HostedRecord
+  readonly io: OpenIo
+  /** Closing it closes the process's descriptors and gives up its exit. */
+  readonly scope: Scope.Closeable
+  /** Completes when the exit is on disk and told, or is given up. */
+  readonly told: Deferred.Deferred<void>
+  readonly turns: Semaphore.Semaphore
+}
+
+export const make = Effect.fnUntraced(function* (record: HostedRecord, io: OpenIo, scope: Scope.Closeable) {
+  const told = Deferred.makeUnsafe<void>()
+  if (record.exit !== null) Deferred.doneUnsafe(told, Effect.void)
+  yield* Scope.addFinalizer(scope, Deferred.succeed(told, undefined))
+  const live: Live = { record, io, scope, told, turns: Semaphore.makeUnsafe(1) }
+  return live
+})
+
+/** On disk, then in memory. */
+const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) =>
+  live.turns.withPermit(
+    Effect.suspend(() => {
+      const record = { ...live.record, ...patch }
+      return Effect.tap(directory.save(record), () =>
+        Effect.sync(() => {
+          live.record = record
+        })
+      )
+    })
+  )
+
+/** What has happened is so, also where it cannot be written down. */
+export const note = (directory: Directory, live: Live, patch: Pick<HostedRecord, "started"> | Pick<HostedRecord, "paused">) =>
+  Effect.catch(change(directory, live, patch), (error) =>
+    Effect.andThen(
+      Effect.sync(() => {
+        live.record = { ...live.record, ...patch }
+      }),
+      Effect.logWarning(`${processKey(live.record.ref)}: not written down: ${error.message}`)
+    )
+  )
+
+/** Waits for the end of the process and for `before`, then makes it known. It is never dropped: while the disk is full, saving it is tried again. */
+export const conclude = Effect.fnUntraced(function* (
+  directory: Directory,
+  live: Live,
+  child: Child,
+  before: Effect.Effect<void>,
+  tell: (exit: Exit) => Effect.Effect<void>
+) {
+  const { exitedAt, exitStatus, source } = yield* child.exit
+  yield* before
+  yield* live.io.drained
+  const { identity, ref } = live.record
+  const id = ref.execId ?? ref.containerId
+  const exit: Exit = { id, pid: identity.pid, exitStatus, exitedAt, oomKilled: false, source }
+  yield* change(directory, live, { exit }).pipe(
+    Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
+    Effect.retry(Schedule.spaced("1 second")),
+    Effect.orDie
+  )
+  yield* tell(exit)
+  yield* Deferred.succeed(live.told, undefined)
+})
