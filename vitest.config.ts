@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** Real containers, processes killed at random: one file at a time, and after all the others. */
-const alone = ["test/integration/**/*.test.ts", "test/chaos/**/*.test.ts"]
+const alone = ["test/integration/**/*.test.ts", "test/chaos/**/*.test.ts", "test/examples/**/*.test.ts"]
 
 export default defineConfig({
   test: {

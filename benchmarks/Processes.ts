@@ -1,4 +1,7 @@
-/** Processes of this machine, told apart by the folder that their arguments name: each server of a benchmark has folders of its own. */
+/**
+ * Processes of this machine, told apart by the folder that their arguments name: each server of a benchmark has folders
+ * of its own.
+ */
 import { readdirSync, readFileSync } from "node:fs"
 
 const read = (path: string): string => {

@@ -1,9 +1,13 @@
 /**
- * What the benchmark and its measuring processes say to each other, one JSON text a message. It needs no package at run time: a measuring process that
- * starts runtimes itself must stay small, because a fork costs what the parent has in memory.
+ * What the benchmark and its measuring processes say to each other, one JSON text a message. It needs no package at run
+ * time: a measuring process that starts runtimes itself must stay small, because a fork costs what the parent has in
+ * memory.
  */
 
-/** What is measured. `daemon-log` is `daemon` with the structured log that tasks have by default; the others keep no output. */
+/**
+ * What is measured. `daemon-log` is `daemon` with the structured log that tasks have by default; the others keep no
+ * output.
+ */
 export const targetNames = ["bare", "embedded", "daemon", "daemon-log", "containerd"] as const
 export type TargetName = (typeof targetNames)[number]
 

@@ -1,6 +1,6 @@
 /**
- * All targets with one runtime. They take turns in short rounds, and each round begins with another one, so that whatever else the machine does hits all
- * alike. Rounds of warm-up are run and forgotten.
+ * All targets with one runtime. They take turns in short rounds, and each round begins with another one, so that
+ * whatever else the machine does hits all alike. Rounds of warm-up are run and forgotten.
  */
 import { Console, Effect } from "effect"
 import { Spec } from "berth"
@@ -151,7 +151,9 @@ const openLanes = Effect.fnUntraced(function* (runtime: string, binary: string, 
   return { lanes, skipped }
 })
 
-/** The memory of each server, by its last lane: where there are several that is the one with what users have by default. */
+/**
+ * The memory of each server, by its last lane: where there are several that is the one with what users have by default.
+ */
 const memories = Effect.fnUntraced(function* (lanes: ReadonlyArray<Lane>, containers: number) {
   const last = lanes.filter(
     ({ server }, index) => server !== null && !lanes.slice(index + 1).some((other) => other.server === server)

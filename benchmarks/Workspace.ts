@@ -1,6 +1,7 @@
 /**
- * The folders of one run of the benchmark, and the certainty that nothing of it is left: whatever still runs from them at the end is killed, whatever
- * container a runtime still knows in them is deleted, whatever is mounted in them is unmounted.
+ * The folders of one run of the benchmark, and the certainty that nothing of it is left: whatever still runs from them
+ * at the end is killed, whatever container a runtime still knows in them is deleted, whatever is mounted in them is
+ * unmounted.
  */
 import { Effect, Schedule } from "effect"
 import { execFileSync } from "node:child_process"
@@ -29,7 +30,10 @@ export interface Workspace {
   /** Begins every identifier. */
   readonly name: string
   readonly rootfs: string
-  /** A copy of this Node for servers: pages of a program count by halves for two processes that run it, and the measuring processes run the original. */
+  /**
+   * A copy of this Node for servers: pages of a program count by halves for two processes that run it, and the
+   * measuring processes run the original.
+   */
   readonly node: string
   /** Folders of one target, made. */
   readonly folders: (target: string) => Folders

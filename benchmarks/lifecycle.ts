@@ -1,6 +1,6 @@
 /**
- * How long a container's life takes, side by side in one run: the runtime's bare binary, berth inside the app, berth through its daemon, and containerd.
- * It prints and writes what it found; it judges nothing.
+ * How long a container's life takes, side by side in one run: the runtime's bare binary, berth inside the app, berth
+ * through its daemon, and containerd. It prints and writes what it found; it judges nothing.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Console, DateTime, Effect, Option, Result } from "effect"

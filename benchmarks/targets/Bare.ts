@@ -1,6 +1,7 @@
 /**
- * The floor: the runtime's binary alone, started from a small process with the arguments that berth's driver uses, /dev/null for standard streams, and the
- * wait for the container's end that a subreaper has. Writing and removing the bundle is not counted.
+ * The floor: the runtime's binary alone, started from a small process with the arguments that berth's driver uses,
+ * /dev/null for standard streams, and the wait for the container's end that a subreaper has. Writing and removing the
+ * bundle is not counted.
  */
 import koffi from "koffi"
 import { spawn } from "node:child_process"

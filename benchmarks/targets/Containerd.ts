@@ -1,4 +1,6 @@
-/** Lifecycles over containerd's API, with the same runtime and the same specification, standard streams to /dev/null. */
+/**
+ * Lifecycles over containerd's API, with the same runtime and the same specification, standard streams to /dev/null.
+ */
 import { join } from "node:path"
 import type { Settings } from "../Protocol.ts"
 import { stepNames } from "../Protocol.ts"

@@ -1,4 +1,7 @@
-/** Unary gRPC calls over HTTP/2 on a unix socket. No deadlines, no retries, no compression: it measures, and its peer is on the same machine. */
+/**
+ * Unary gRPC calls over HTTP/2 on a unix socket. No deadlines, no retries, no compression: it measures, and its peer is
+ * on the same machine.
+ */
 import { connect } from "node:http2"
 import type { IncomingHttpHeaders } from "node:http2"
 import { connect as connectSocket } from "node:net"

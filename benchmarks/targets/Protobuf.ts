@@ -1,6 +1,12 @@
-/** The wire format of protocol buffers, as much of it as containerd's lifecycle needs: strings, bytes, numbers, flags and messages, nothing repeated. */
+/**
+ * The wire format of protocol buffers, as much of it as containerd's lifecycle needs: strings, bytes, numbers, flags
+ * and messages, nothing repeated.
+ */
 
-/** Field numbers and their values. What is `undefined`, empty, zero or false is left out, as proto3 wants it; an empty message is not. */
+/**
+ * Field numbers and their values. What is `undefined`, empty, zero or false is left out, as proto3 wants it; an empty
+ * message is not.
+ */
 export interface Message {
   readonly [field: number]: string | number | boolean | Uint8Array | Message | undefined
 }

@@ -1,6 +1,6 @@
 /**
- * A measuring process: opens one target and times lifecycles on it, as the benchmark that started it asks. Each target has a process of its own, so that none
- * pays for the memory, the children or the garbage of another.
+ * A measuring process: opens one target and times lifecycles on it, as the benchmark that started it asks. Each target
+ * has a process of its own, so that none pays for the memory, the children or the garbage of another.
  */
 import type { Reply, Request, Sample, Settings, StepName, TargetName } from "../Protocol.ts"
 import type { Target } from "./Target.ts"

@@ -118,7 +118,7 @@ const make = Effect.gen(function* () {
     const before = actors.all().map((actor) => [actor, actor.read()] as const)
     return Stream.runForEach(host.watch, onEvent(before, !Deferred.isDoneUnsafe(settled)))
   }).pipe(
-    Effect.tapError((error) => Effect.logWarning(`the shim is gone, waiting for the next: ${error.message}`)),
+    Effect.tapError((error) => Effect.logWarning(`${error.message}; waiting for the next one`)),
     Effect.retry(Schedule.spaced("100 millis")),
     Effect.forkScoped
   )

@@ -3,10 +3,12 @@ import { DateTime, Effect, Fiber, FileSystem, Layer, Option, Stream } from "effe
 import { AlreadyExists, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
-import type { Stdio } from "../schema/Process.ts"
+import { withConsoleSize } from "../schema/OciSpec.ts"
+import type { OciProcess, OciSpec } from "../schema/OciSpec.ts"
+import type { Stdio, TerminalSize } from "../schema/Process.ts"
 import { defaultStdio } from "../schema/Process.ts"
 import type { ByProcess, CreateTask, DeleteExec, DeleteTask, ExecTask, ListRequest, OutputRequest } from "../schema/Requests.ts"
-import type { SignalRequest, StdinRequest, StopRequest, WaitRequest } from "../schema/Requests.ts"
+import type { ResizeRequest, SignalRequest, StdinRequest, StopRequest, WaitRequest } from "../schema/Requests.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 import { toProcess, toTask } from "../schema/TaskState.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
@@ -23,10 +25,16 @@ const sigterm = 15
 const sigkill = 9
 const stopPatience = 10_000
 
-const paths = (stdio: Stdio, logFile: string | null) => {
+/** A terminal has no standard error of its own. */
+const paths = (stdio: Stdio, logFile: string | null, terminal: boolean) => {
   const output = stdio.log._tag === "json" ? logFile : stdio.log._tag === "file" ? stdio.log.path : null
-  return { stdin: null, stdout: output, stderr: output }
+  return { stdin: null, stdout: output, stderr: terminal ? null : output }
 }
+
+/** What runs, with the size that was asked for its terminal. */
+const sized = (process: OciProcess, size: TerminalSize | undefined) => withConsoleSize(process, size ?? null)
+const sizedSpec = (spec: OciSpec, size: TerminalSize | undefined): OciSpec =>
+  spec.process === undefined ? spec : { ...spec, process: sized(spec.process, size) }
 
 const make = Effect.gen(function* () {
   const actors = yield* Actors
@@ -62,19 +70,27 @@ const make = Effect.gen(function* () {
     const stdio = request.stdio ?? defaultStdio
     const logFile =
       stdio.log._tag === "json" ? yield* outputLog.prepare({ namespace, containerId: id, execId: null }) : null
+    const terminal = spec.process?.terminal === true
     const record: TaskRecord = {
       namespace,
       id,
       runtime: runtime.name,
-      terminal: spec.process?.terminal ?? false,
+      terminal,
       stdio,
-      paths: paths(stdio, logFile),
+      paths: paths(stdio, logFile, terminal),
       autoRemove: request.autoRemove ?? false,
       oomCount: 0,
       createdAt: yield* DateTime.now,
       state: { _tag: "Creating", exit: null }
     }
-    const order = actors.operations.create({ namespace, containerId: id, runtime: runtime.name, spec, stdio, logFile })
+    const order = actors.operations.create({
+      namespace,
+      containerId: id,
+      runtime: runtime.name,
+      spec: sizedSpec(spec, request.size),
+      stdio,
+      logFile
+    })
     // A caller that goes away in between would leave a task without an actor.
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -162,9 +178,9 @@ const make = Effect.gen(function* () {
       namespace,
       containerId: request.id,
       id: request.execId,
-      spec: request.process,
+      spec: sized(request.process, request.size),
       stdio,
-      paths: paths(stdio, logFile),
+      paths: paths(stdio, logFile, request.process.terminal === true),
       createdAt: yield* DateTime.now,
       state: { _tag: "Created" }
     }
@@ -189,8 +205,14 @@ const make = Effect.gen(function* () {
     const ended = yield* Effect.forkChild(Effect.option(actor.exit(execId)), { startImmediately: true })
     const before = actor.read().execs.get(execId)
     yield* actor.command({ execId, input: ProcessMachine.Command.Delete({ force: force ?? false }) })
-    // Registered but never started: there is no exit to wait for.
-    if (before?.state._tag === "Created") return null
+    if (before?.state._tag === "Created") {
+      // The host may know a size for its terminal.
+      if (before.spec.terminal === true) {
+        yield* Effect.ignore(host.deleteExec({ namespace: before.namespace, containerId: id, execId }))
+      }
+      // Never started: there is no exit to wait for.
+      return null
+    }
     return Option.getOrNull(yield* Fiber.join(ended))
   })
 
@@ -202,7 +224,10 @@ const make = Effect.gen(function* () {
   const output = (request: OutputRequest) =>
     Stream.unwrap(
       Effect.map(findProcess(request), ({ actor, ref }) =>
-        outputLog.read(ref, { ended: request.follow === true ? Effect.ignore(actor.exit(ref.execId)) : null })
+        outputLog.read(ref, {
+          ended: request.follow === true ? Effect.ignore(actor.exit(ref.execId)) : null,
+          live: request.live === true
+        })
       )
     )
 
@@ -214,6 +239,14 @@ const make = Effect.gen(function* () {
   const closeStdin = Effect.fn("Tasks.closeStdin")(function* (request: ByProcess) {
     const { ref } = yield* findProcess(request)
     yield* host.closeStdin(ref)
+  })
+
+  const resize = Effect.fn("Tasks.resize")(function* ({ height, width, ...process }: ResizeRequest) {
+    const { actor, ref } = yield* findProcess(process)
+    const { execs, task } = actor.read()
+    const exec = ref.execId === null ? undefined : execs.get(ref.execId)
+    const hasTerminal = exec === undefined ? task.terminal : exec.spec.terminal === true
+    if (hasTerminal) yield* host.resize({ ref, width, height })
   })
 
   return Tasks.of({
@@ -236,7 +269,8 @@ const make = Effect.gen(function* () {
     processes,
     output,
     writeStdin,
-    closeStdin
+    closeStdin,
+    resize
   })
 })
 

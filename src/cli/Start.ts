@@ -2,32 +2,20 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
-import { Effect, Exit, FileSystem, Layer, Result, Runtime } from "effect"
-import { PermissionDenied } from "../schema/Errors.ts"
+import { Effect, Exit, Layer, Runtime } from "effect"
 import { main } from "./Cli.ts"
 import { Connection } from "./Connection.ts"
 import { Output } from "./Output.ts"
 import { Signals } from "./Signals.ts"
-
-/** Told here because a refused connection says no more than that nobody answers. */
-const checkAccess = Effect.fnUntraced(function* (address: string) {
-  const fs = yield* FileSystem.FileSystem
-  const socket = address.replace(/^unix:(?:\/\/)?/, "")
-  const found = yield* Effect.result(fs.access(socket, { writable: true }))
-  if (Result.isFailure(found) && found.failure.reason._tag === "PermissionDenied") {
-    return yield* new PermissionDenied({ problem: `the socket ${socket} is not yours to use, try sudo` })
-  }
-})
 
 const connection = Layer.succeed(Connection)({
   to: (target) =>
     Layer.unwrap(
       Effect.gen(function* () {
         const { layerClient } = yield* Effect.promise(() => import("../layers/Client.ts"))
-        yield* checkAccess(target.address)
         return layerClient(target)
       })
-    ).pipe(Layer.provide(NodeFileSystem.layer))
+    )
 })
 
 const ports = Layer.mergeAll(

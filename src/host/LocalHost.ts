@@ -1,36 +1,28 @@
 /**
  * `ProcessHost` over the ports of one machine: drivers, reaper, stdio and task folders. It runs in the shim, in an embedding process, and on the mock. What it
  * owns: that execs end before their init (the rest of an exit's way is in `LiveProcess.ts`), that a create or an exec which fails or is interrupted leaves nothing
- * behind, and that what runs is taken over.
+ * behind. What runs already it takes over (`Adoption.ts`).
  */
-import { DateTime, Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
+import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
 import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
 import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
-import type { Exit } from "../schema/Process.ts"
-import type { Driver, Target } from "../services/OciRuntime.ts"
+import { withConsoleSize } from "../schema/OciSpec.ts"
+import type { Exit, TerminalSize } from "../schema/Process.ts"
+import type { Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
-import { ProcessIo } from "../services/ProcessIo.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import { adoptAll } from "./Adoption.ts"
+import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
+import { makeTerminals } from "./Terminals.ts"
 import { makeWatchers } from "./Watchers.ts"
-
-interface Container {
-  readonly target: Target
-  readonly driver: Driver
-  readonly init: Live
-  readonly execs: Map<ExecId, Live>
-  /** Runtime calls that go on without their callers. */
-  readonly underWay: Set<Fiber.Fiber<void, HostError>>
-  /** A pause has begun, and no resume has ended since. */
-  maybeFrozen: boolean
-}
 
 const sigkill = 9
 /** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
@@ -39,11 +31,11 @@ const killPatience = "10 seconds"
 const make = Effect.gen(function* () {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
-  const processIo = yield* ProcessIo
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
   const containers = new Map<string, Container>()
   const creating = new Map<string, Fiber.Fiber<Hosted, HostError>>()
+  const terminals = yield* makeTerminals
 
   const records = () =>
     Array.from(containers.values()).flatMap(({ execs, init }) => [
@@ -74,7 +66,9 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const watch = (live: Live, child: Child, before: Effect.Effect<void> = Effect.void) => {
+  /** Tells the end of a process; `execs` are those of the container whose init it is. */
+  const watch = (live: Live, child: Child, execs: Map<ExecId, Live> | null) => {
+    const before = execs === null ? Effect.void : execsGone(execs)
     const tell = (exit: Exit) => watchers.tell({ _tag: "Exited", ref: live.record.ref, exit })
     return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
   }
@@ -95,25 +89,30 @@ const make = Effect.gen(function* () {
         const bundle = yield* directory.create(namespace, containerId, request.spec)
         const made = { namespace, containerId, bundle }
         target = made
-        const io = yield* processIo.open({ ref, stdio, directory: bundle, logFile }).pipe(Scope.provide(processScope))
-        const creation = Effect.tap(driver.create(made, io.descriptors), () => Effect.sync(() => void (created = true)))
+        const { io, terminal } = yield* terminals
+          .openFor({ ref, stdio, directory: bundle, logFile }, request.spec.process)
+          .pipe(Scope.provide(processScope))
+        const creation = Effect.tap(driver.create(made, io.descriptors, io.console), () =>
+          Effect.sync(() => void (created = true))
+        )
         const child = yield* reaper.claim(yield* Effect.ensuring(restore(creation), io.handOver))
         const { identity } = child
-        const about = { ref, runtime: request.runtime, identity, stdio, logFile }
+        const about = { ref, runtime: request.runtime, identity, terminal, stdio, logFile }
         const record: HostedRecord = { ...about, started: false, paused: false, exit: null }
         yield* directory.save(record)
         const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
         const underWay = new Set<Fiber.Fiber<void, HostError>>()
         containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, maybeFrozen: false })
-        yield* watch(init, child, execsGone(execs))
-        return { identity, bundle, stdin: stdio.stdin ? `${bundle}/stdin` : null }
+        yield* watch(init, child, execs)
+        return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
     ).pipe(
       Effect.onExit((exit) =>
         Outcome.isSuccess(exit)
           ? Effect.void
           : Effect.gen(function* () {
+              yield* terminals.forget(ref)
               if (target !== null) containers.delete(containerKey(ref))
               if (target !== null && created) yield* undone(ref, driver.delete(target, { force: true }))
               yield* Scope.close(processScope, Outcome.void)
@@ -163,16 +162,20 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         const made = yield* directory.prepareExec(namespace, containerId, execId)
         folder = made
-        const io = yield* processIo.open({ ref, stdio, directory: made, logFile }).pipe(Scope.provide(processScope))
-        const starting = restore(driver.exec(target, execId, request.process, io.descriptors))
+        const { io, size, terminal } = yield* terminals
+          .openFor({ ref, stdio, directory: made, logFile }, request.process)
+          .pipe(Scope.provide(processScope))
+        const process = withConsoleSize(request.process, size)
+        const starting = restore(driver.exec(target, execId, process, io.descriptors, io.console))
         const child = yield* reaper.claim(yield* Effect.ensuring(starting, io.handOver))
-        const about = { ref, runtime: init.record.runtime, identity: child.identity, stdio, logFile }
+        const about = { ref, runtime: init.record.runtime, identity: child.identity, terminal, stdio, logFile }
         const record: HostedRecord = { ...about, started: true, paused: false, exit: null }
         const live = yield* LiveProcess.make(record, io, processScope)
         execs.set(execId, live)
         yield* directory.save(record)
-        yield* watch(live, child)
-        return { identity: child.identity, bundle: target.bundle, stdin: stdio.stdin ? `${made}/stdin` : null }
+        yield* watch(live, child, null)
+        const stdin = stdio.stdin && !terminal ? `${made}/stdin` : null
+        return { identity: child.identity, bundle: target.bundle, stdin }
       })
     ).pipe(
       Effect.onExit((exit) =>
@@ -241,6 +244,7 @@ const make = Effect.gen(function* () {
     const key = containerKey(ref)
     const pending = creating.get(key)
     if (pending !== undefined) yield* Fiber.interrupt(pending)
+    yield* terminals.forget({ ...ref, execId: null })
     const container = containers.get(key)
     if (container === undefined) return { init: null, execs: [] }
     yield* endAll(container)
@@ -258,6 +262,7 @@ const make = Effect.gen(function* () {
   }, Effect.uninterruptible)
 
   const deleteExec = Effect.fn("ProcessHost.deleteExec")(function* (ref: Ref) {
+    yield* terminals.forget(ref)
     const container = containers.get(containerKey(ref))
     const live = ref.execId === null ? undefined : container?.execs.get(ref.execId)
     if (container === undefined || live === undefined || ref.execId === null) return null
@@ -291,49 +296,13 @@ const make = Effect.gen(function* () {
     yield* (yield* findProcess(ref)).io.closeStdin
   })
 
-  /**
-   * Takes over what an earlier host of the same folder left. What has ended meanwhile is told with what the kernel still knows, but not before all are here: the
-   * end of init waits for those of its execs.
-   */
-  const adopt = Effect.fnUntraced(function* (record: HostedRecord, processScope: Scope.Closeable) {
-    const { exit, identity, logFile, ref, stdio } = record
-    const driver = yield* runtime.driver(record.runtime)
-    const key = containerKey(ref)
-    const folder = directory.directory(ref)
-    const container = containers.get(key)
-    if (ref.execId !== null && container === undefined) return yield* new NotFound({ kind: "task", id: ref.containerId })
-    const io = yield* processIo.open({ ref, stdio, directory: folder, logFile }).pipe(Scope.provide(processScope))
-    yield* io.handOver
-    const live = yield* LiveProcess.make(record, io, processScope)
-    const execs = container?.execs ?? new Map<ExecId, Live>()
-    if (ref.execId !== null) execs.set(ref.execId, live)
-    else {
-      const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: folder }
-      const underWay = new Set<Fiber.Fiber<void, HostError>>()
-      containers.set(key, { target, driver, init: live, execs, underWay, maybeFrozen: record.paused })
-    }
-    if (exit !== null) return null
-    const found = yield* reaper.identify(identity.pid)
-    const same = Option.exists(found, ({ bootId, startTime }) => startTime === identity.startTime && bootId === identity.bootId)
-    const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
-    const child: Child = same ? yield* reaper.claim(identity.pid) : { identity, exit: unknown }
-    return { live, child, before: ref.execId === null ? execsGone(execs) : Effect.void }
+  const resize = Effect.fn("ProcessHost.resize")(function* (request: { readonly ref: Ref } & TerminalSize) {
+    const { height, ref, width } = request
+    if (!creating.has(containerKey(ref))) yield* find(ref)
+    yield* terminals.resize(ref, { width, height })
   })
 
-  const takeOver = Effect.fnUntraced(function* (record: HostedRecord) {
-    const processScope = yield* Scope.fork(scope)
-    return yield* Effect.catch(adopt(record, processScope), (error) =>
-      Scope.close(processScope, Outcome.void).pipe(
-        Effect.andThen(Effect.logError(`cannot take over ${processKey(record.ref)}: ${error.message}`)),
-        Effect.as(null)
-      )
-    )
-  })
-
-  const left = yield* directory.list
-  const initsFirst = left.toSorted((a, b) => Number(a.ref.execId !== null) - Number(b.ref.execId !== null))
-  const taken = yield* Effect.forEach(initsFirst, takeOver)
-  yield* Effect.forEach(taken, (each) => (each === null ? Effect.void : watch(each.live, each.child, each.before)), { discard: true })
+  yield* adoptAll({ containers, terminals, watch })
 
   return ProcessHost.of({
     create,
@@ -347,6 +316,7 @@ const make = Effect.gen(function* () {
     pids,
     writeStdin,
     closeStdin,
+    resize,
     watch: watchers.stream
   })
 })

@@ -1,8 +1,9 @@
 /** The services of a daemon elsewhere, over WebSocket on its unix socket: one connection for all calls, a fifth of the latency of HTTP requests. */
-import { NodeWS } from "@effect/platform-node"
-import { Effect, Layer, Schedule } from "effect"
+import { NodeFileSystem, NodeWS } from "@effect/platform-node"
+import { Effect, FileSystem, Layer, Result, Schedule } from "effect"
 import { RpcClient, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
+import { PermissionDenied } from "../schema/Errors.ts"
 import * as Client from "../rpc/Client.ts"
 import { parse } from "./server/Listen.ts"
 
@@ -11,11 +12,22 @@ export interface ClientOptions {
   readonly address: string
 }
 
+/** Asked first, because a connection that the system refuses looks like one that nobody answers. */
+const checkAccess = Effect.fnUntraced(function* (socket: string) {
+  const fs = yield* FileSystem.FileSystem
+  const found = yield* Effect.result(fs.access(socket, { writable: true }))
+  if (Result.isFailure(found) && found.failure.reason._tag === "PermissionDenied") {
+    return yield* new PermissionDenied({ problem: `the socket ${socket} is not yours to use, try sudo` })
+  }
+})
+
 /** Connects at the first call; a lost connection is made again in the background, and calls meanwhile fail with Unavailable. */
 export const layerClient = (options: ClientOptions) =>
   Layer.unwrap(
-    Effect.map(Effect.fromResult(parse(options.address)), ({ path }) =>
-      Client.layer(options.address).pipe(
+    Effect.gen(function* () {
+      const { path } = yield* Effect.fromResult(parse(options.address))
+      yield* checkAccess(path)
+      return Client.layer(options.address).pipe(
         Layer.provide(
           RpcClient.layerProtocolSocket({
             retryPolicy: Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("1 second")])
@@ -24,5 +36,5 @@ export const layerClient = (options: ClientOptions) =>
         Layer.provide(Socket.layerWebSocket(`ws+unix:${path}:/rpc`)),
         Layer.provide([NodeWS.layerWebSocketConstructor, RpcSerialization.layerNdjson])
       )
-    )
-  )
+    })
+  ).pipe(Layer.provide(NodeFileSystem.layer))

@@ -3,7 +3,7 @@ import { Layer } from "effect"
 import { join } from "node:path"
 import * as LocalHost from "../host/LocalHost.ts"
 import * as FileTaskDirectory from "./FileTaskDirectory.ts"
-import * as FifoIo from "./io/FifoIo.ts"
+import * as LocalIo from "./io/LocalIo.ts"
 import { Children } from "./posix/Children.ts"
 import { Libc } from "./posix/Libc.ts"
 import * as Reaper from "./Reaper.ts"
@@ -26,7 +26,7 @@ export const runtimes = ({ runtimes, state }: LocalOptions) =>
 export const layer = (options: LocalOptions) =>
   LocalHost.layer.pipe(
     Layer.provide([Reaper.layer, Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })]),
-    Layer.provide([FifoIo.layer, FileTaskDirectory.layer({ state: options.state })]),
+    Layer.provide([LocalIo.layer, FileTaskDirectory.layer({ state: options.state })]),
     Layer.provide(Children.layer),
     Layer.provide(Libc.layer)
   )

@@ -16,7 +16,7 @@ import * as Proc from "./posix/Proc.ts"
 import * as Foreign from "./reaper/Foreign.ts"
 import * as Strays from "./reaper/Strays.ts"
 
-const strayInterval = "2 seconds"
+const strayInterval = "100 millis"
 
 interface Claim extends Child {
   readonly done: Deferred.Deferred<Reaped>
@@ -65,7 +65,8 @@ const make = Effect.gen(function* () {
       })
     )
 
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(strayInterval), strays.sweep())))
+  const sweepStrays = Effect.repeat(Effect.andThen(Effect.sleep(strayInterval), strays.sweep()), { until: (left) => !left })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(children.stranger, sweepStrays)))
   yield* Effect.addFinalizer(() =>
     Effect.forEach(Array.from(claims.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
   )
@@ -73,7 +74,16 @@ const make = Effect.gen(function* () {
   const claim = Effect.fn("ProcessReaper.claim")(function* (pid: number) {
     const known = claims.get(pid)
     if (known !== undefined) return known
-    const startTime = Option.match(yield* Proc.stat(pid), { onNone: () => "0", onSome: (found) => found.startTime })
+    const found = yield* Proc.stat(pid)
+    if (Option.isNone(found)) {
+      const stray = strays.recall(pid)
+      if (Option.isSome(stray)) {
+        const { exitStatus, startTime } = stray.value
+        const reaped: Reaped = { exitStatus, exitedAt: yield* DateTime.now, source: "reaped" }
+        return { identity: { pid, startTime, bootId }, exit: Effect.succeed(reaped) }
+      }
+    }
+    const startTime = Option.match(found, { onNone: () => "0", onSome: (found) => found.startTime })
     const done = Deferred.makeUnsafe<Reaped>()
     const made: Claim = { identity: { pid, startTime, bootId }, exit: Deferred.await(done), done, own: true }
     claims.set(pid, made)

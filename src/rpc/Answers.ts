@@ -18,9 +18,10 @@ const fromDefect = (defect: unknown): BerthError => {
     : new InvalidArgument({ field: "params", problem: defect.replaceAll(/\s+/g, " ") })
 }
 
-/** The typed error that stands for an encoded cause; null where the cause carries one already. */
-const substitute = (cause: Extract<RpcMessage.ResponseExitEncoded["exit"], { _tag: "Failure" }>["cause"]) => {
-  if (cause.some((reason) => reason._tag === "Fail")) return null
+type Cause = Extract<RpcMessage.ResponseExitEncoded["exit"], { _tag: "Failure" }>["cause"]
+
+/** The typed error that stands for an encoded cause without one. */
+const substitute = (cause: Cause): BerthError => {
   const die = cause.find((reason) => reason._tag === "Die")
   return die === undefined
     ? new Unavailable({ what: "daemon", problem: "the call was cut off", mend: "try again" })
@@ -29,9 +30,11 @@ const substitute = (cause: Extract<RpcMessage.ResponseExitEncoded["exit"], { _ta
 
 export const scrub = (response: RpcMessage.FromServerEncoded): RpcMessage.FromServerEncoded => {
   if (response._tag !== "Exit" || response.exit._tag === "Success") return response
-  const error = substitute(response.exit.cause)
-  if (error === null) return response
-  return { ...response, exit: { _tag: "Failure", cause: [{ _tag: "Fail", error: encodeError(error) }] } }
+  const { cause } = response.exit
+  // A typed error may come with defects of whatever was cleaned up after it.
+  const typed = cause.find((reason) => reason._tag === "Fail")
+  const only = typed ?? { _tag: "Fail" as const, error: encodeError(substitute(cause)) }
+  return { ...response, exit: { _tag: "Failure", cause: [only] } }
 }
 
 /** Puts the gate before a protocol. */

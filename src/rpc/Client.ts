@@ -66,7 +66,8 @@ const make = Effect.fnUntraced(function* (address: string) {
     processes: (id) => call(client["Tasks.Processes"]({ id })),
     output: (request) => stream(client["Tasks.Output"](request)),
     writeStdin: (request) => Effect.asVoid(call(client["Tasks.WriteStdin"](request))),
-    closeStdin: (request) => Effect.asVoid(call(client["Tasks.CloseStdin"](request)))
+    closeStdin: (request) => Effect.asVoid(call(client["Tasks.CloseStdin"](request))),
+    resize: (request) => Effect.asVoid(call(client["Tasks.Resize"](request)))
   })
   const events = Events.of({ subscribe: (request) => stream(client["Events.Subscribe"](request)) })
   const system = System.of({

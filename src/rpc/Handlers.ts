@@ -36,6 +36,7 @@ export const layer = BerthRpc.toLayer(
       "Tasks.Output": tasks.output,
       "Tasks.WriteStdin": (request) => Effect.as(tasks.writeStdin(request), null),
       "Tasks.CloseStdin": (request) => Effect.as(tasks.closeStdin(request), null),
+      "Tasks.Resize": (request) => Effect.as(tasks.resize(request), null),
       "Events.Subscribe": events.subscribe,
       "System.Info": () => system.info,
       "System.Runtimes": () => system.runtimes

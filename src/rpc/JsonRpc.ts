@@ -3,13 +3,15 @@
  * it has one, else -32000. A JSON-RPC response is one document, so a stream answers when it has ended, with all its items in one array; one that never ends is
  * for the other two protocols.
  */
-import { Layer, Option, Schema } from "effect"
-import { RpcSerialization } from "effect/rpc"
+import { Data, Layer, Option, Schema } from "effect"
+import { RpcSchema, RpcSerialization } from "effect/rpc"
 import { BerthError } from "../schema/Errors.ts"
+import { BerthRpc } from "./BerthRpc.ts"
 
 const codes: { readonly [K in BerthError["_tag"]]?: number } = { InvalidArgument: -32602, Internal: -32603 }
 
 const decodeError = Schema.decodeUnknownOption(BerthError)
+const encodeError = Schema.encodeSync(BerthError)
 
 const Failure = Schema.Struct({
   jsonrpc: Schema.Literal("2.0"),
@@ -24,60 +26,111 @@ const decodeChunk = Schema.decodeUnknownOption(
   Schema.Struct({ chunk: Schema.Literal(true), id: Schema.Unknown, result: Schema.Array(Schema.Unknown) })
 )
 const decodeEnd = Schema.decodeUnknownOption(Schema.Struct({ id: Schema.Unknown, result: Schema.Unknown }))
+const decodeId = Schema.decodeUnknownOption(Schema.Struct({ id: Schema.Unknown }))
 
-/** The chunks of each stream of a batch go into the response that ends it. */
-const gather = (documents: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-  const streams = new Map<unknown, Array<unknown>>()
-  return documents.flatMap((document) => {
-    const chunk = decodeChunk(document)
-    if (Option.isNone(chunk)) {
-      const end = decodeEnd(document)
-      const items = Option.isSome(end) ? streams.get(end.value.id) : undefined
-      return [items === undefined || Option.isNone(end) ? document : { jsonrpc: "2.0", id: end.value.id, result: items }]
-    }
-    const { id, result } = chunk.value
-    streams.set(id, [...(streams.get(id) ?? []), ...result])
-    return []
-  })
+const Request = Schema.Struct({
+  id: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Finite]))),
+  method: Schema.String,
+  headers: Schema.optionalKey(Schema.Array(Schema.Tuple([Schema.String, Schema.String])))
+})
+const decodeRequests = Schema.decodeUnknownOption(Schema.NonEmptyArray(Request))
+const decodeText = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
+
+/** JSON, but not what JSON-RPC calls a request or a batch of them. */
+class NotARequest extends Data.TaggedError("NotARequest")<{}> {}
+class NotJson extends Data.TaggedError("NotJson")<{}> {}
+
+const decodeRefusal = Schema.decodeUnknownOption(Schema.Struct({ name: Schema.Literals(["NotARequest", "NotJson"]) }))
+
+type Id = string | number
+
+/** The items of each stream that was asked for, by the id of its request. */
+type Streams = Map<unknown, Array<unknown>>
+
+const isStream = (method: string): boolean => {
+  const rpc = BerthRpc.requests.get(method)
+  return rpc !== undefined && RpcSchema.isStreamSchema(rpc.successSchema)
 }
 
+/** The requests of a body. Nothing of it is carried out where any of them is wrong, or two have one id, for only one of those would be answered. */
+const check = (text: string): ReadonlyArray<typeof Request.Type> => {
+  const document = decodeText(text)
+  if (Option.isNone(document)) throw new NotJson()
+  const requests = decodeRequests(Array.isArray(document.value) ? document.value : [document.value])
+  if (Option.isNone(requests)) throw new NotARequest()
+  const ids = requests.value.flatMap(({ id }) => (id === undefined ? [] : [id ?? ""]))
+  if (new Set(ids).size < ids.length) throw new NotARequest()
+  return requests.value
+}
+
+/** The chunks of each stream go into the response that ends it. */
+const gather = (streams: Streams, documents: ReadonlyArray<unknown>): ReadonlyArray<unknown> =>
+  documents.flatMap((document) => {
+    const chunk = decodeChunk(document)
+    if (Option.isSome(chunk)) {
+      streams.get(chunk.value.id)?.push(...chunk.value.result)
+      return []
+    }
+    const end = decodeEnd(document)
+    const items = Option.isSome(end) ? streams.get(end.value.id) : undefined
+    return [items === undefined || Option.isNone(end) ? document : { jsonrpc: "2.0", id: end.value.id, result: items }]
+  })
+
+const failure = (id: Id | null, code: number, message: string, data?: unknown) => ({
+  jsonrpc: "2.0",
+  id,
+  error: { code, message, ...(data === undefined ? {} : { data }) }
+})
+
+/** Every other response as it is, an error in the form of the standard. */
 const translate = (document: unknown): unknown => {
-  if (Array.isArray(document)) {
-    const responses = gather(document).map(translate)
-    // One request that streamed: its chunks came as if they were a batch.
-    return responses.length === 1 && responses.length < document.length ? responses[0] : responses
-  }
-  const failure = decodeFailure(document)
-  if (Option.isNone(failure)) return document
-  const { error, id } = failure.value
+  const found = decodeFailure(document)
+  if (Option.isNone(found)) return document
+  const { error, id = null } = found.value
   if (error._tag === "Defect") {
-    return { jsonrpc: "2.0", id: null, error: { code: -32700, message: "the request is not JSON-RPC 2.0" } }
+    const why = Option.getOrUndefined(decodeRefusal(error.data))
+    if (why === undefined) return failure(null, -32603, "internal error")
+    return why.name === "NotJson"
+      ? failure(null, -32700, "not JSON")
+      : failure(null, -32600, "not a JSON-RPC 2.0 request, or a batch of them with an id each")
   }
   const typed = Option.flatMap(decodeFailures(error.data), ([first]) => decodeError(first?.error))
-  if (Option.isNone(typed)) {
-    return { jsonrpc: "2.0", id: id ?? null, error: { code: -32603, message: "internal error" } }
-  }
+  if (Option.isNone(typed)) return failure(id, -32603, "internal error")
   const { _tag, message } = typed.value
   const code = _tag === "NotFound" && typed.value.kind === "method" ? -32601 : (codes[_tag] ?? -32000)
-  return {
-    jsonrpc: "2.0",
-    id: id ?? null,
-    error: { code, message, data: Schema.encodeSync(BerthError)(typed.value) }
-  }
+  return failure(id, code, message, encodeError(typed.value))
 }
 
-/** Effect's JSON-RPC with its error form replaced. */
+/** Effect's JSON-RPC, strict in what it takes, with its error form and its streams replaced. */
 export const layer = Layer.sync(RpcSerialization.RpcSerialization, () => {
   const inner = RpcSerialization.jsonRpc({ controlMessages: false })
   return RpcSerialization.RpcSerialization.of({
     ...inner,
     makeUnsafe: () => {
       const parser = inner.makeUnsafe()
+      const streams: Streams = new Map()
+      let batch = false
+      /** Effect makes it an empty text. */
+      let nullId = false
+      const withId = (response: unknown) =>
+        nullId && Option.exists(decodeId(response), ({ id }) => id === "") ? Object.assign({}, response, { id: null }) : response
       return {
-        decode: parser.decode,
+        decode: (data) => {
+          const text = typeof data === "string" ? data : new TextDecoder().decode(data)
+          const requests = check(text)
+          for (const { id, method } of requests) if (isStream(method)) streams.set(id ?? "", [])
+          nullId = requests.some(({ id }) => id === null)
+          batch = /^\s*\[/.test(text)
+          return parser.decode(text)
+        },
         encode: (response) => {
           const text = parser.encode(response)
-          return typeof text === "string" ? JSON.stringify(translate(JSON.parse(text))) : text
+          if (typeof text !== "string") return text
+          const document: unknown = JSON.parse(text)
+          const responses = gather(streams, Array.isArray(document) ? document : [document]).map((each) => withId(translate(each)))
+          const [first] = responses
+          if (first === undefined) return undefined
+          return JSON.stringify(batch ? responses : first)
         }
       }
     }

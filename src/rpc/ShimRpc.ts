@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { BerthError } from "../schema/Errors.ts"
 import { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
-import { Exit } from "../schema/Process.ts"
+import { Exit, TerminalSize } from "../schema/Process.ts"
 
 /** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
 export const shimProtocol = 1
@@ -24,6 +24,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Pids", { payload: ContainerRef, success: Schema.Array(Schema.Int), error }),
   Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),
   Rpc.make("CloseStdin", { payload: Ref, success: done, error }),
+  Rpc.make("Resize", { payload: { ref: Ref, ...TerminalSize.fields }, success: done, error }),
   Rpc.make("Watch", { success: HostEvent, error, stream: true }),
   /** Ends the shim if it holds no container; true where it does. */
   Rpc.make("Shutdown", { success: Schema.Boolean, error })

@@ -12,6 +12,7 @@ import {
   ExecTask,
   ListRequest,
   OutputRequest,
+  ResizeRequest,
   SignalRequest,
   StdinRequest,
   StopRequest,
@@ -40,5 +41,6 @@ export class TasksRpc extends RpcGroup.make(
   Rpc.make("Processes", { payload: ById, success: Schema.Array(Process), error }),
   Rpc.make("Output", { payload: OutputRequest, success: OutputChunk, error, stream: true }),
   Rpc.make("WriteStdin", { payload: StdinRequest, success: Schema.Null, error }),
-  Rpc.make("CloseStdin", { payload: ByProcess, success: Schema.Null, error })
+  Rpc.make("CloseStdin", { payload: ByProcess, success: Schema.Null, error }),
+  Rpc.make("Resize", { payload: ResizeRequest, success: Schema.Null, error })
 ).prefix("Tasks.") {}

@@ -25,13 +25,17 @@ export type Hosted = typeof Hosted.Type
 export const ExecRequest = Schema.Struct({ ...ContainerRef.fields, execId: ExecId, process: OciProcess, ...io })
 export type ExecRequest = typeof ExecRequest.Type
 
-/** What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it. */
+/**
+ * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `terminal`, absent
+ * in records of older hosts, where the process has one.
+ */
 export const HostedRecord = Schema.Struct({
   ref: Ref,
   runtime: RuntimeName,
   identity: Identity,
   started: Schema.Boolean,
   paused: Schema.Boolean,
+  terminal: Schema.optionalKey(Schema.Boolean),
   ...io,
   exit: Schema.NullOr(Exit)
 })

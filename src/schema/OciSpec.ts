@@ -54,6 +54,15 @@ export const OciProcess = OpenStruct({
 })
 export type OciProcess = typeof OciProcess.Type
 
+/** The same process with a terminal that begins with that size, where it has one. */
+export const withConsoleSize = (
+  process: OciProcess,
+  size: { readonly width: number; readonly height: number } | null
+): OciProcess =>
+  process.terminal === true && size !== null
+    ? { ...process, consoleSize: { height: size.height, width: size.width } }
+    : process
+
 /** The root filesystem; a relative path is relative to the bundle. */
 export const OciRoot = OpenStruct({ path: Schema.String, readonly: optional(Schema.Boolean) })
 export type OciRoot = typeof OciRoot.Type

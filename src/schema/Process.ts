@@ -42,6 +42,12 @@ export type Stdio = typeof Stdio.Type
 /** Output to the structured log, no input. */
 export const defaultStdio: Stdio = { stdin: false, log: { _tag: "json" } }
 
+const characters = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }))
+
+/** The size of a terminal in characters. */
+export const TerminalSize = Schema.Struct({ width: characters, height: characters })
+export type TerminalSize = typeof TerminalSize.Type
+
 /** A process that runs beside the init process of its container. */
 export const Process = Schema.Struct({
   namespace: Namespace,

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { ContainerId, ExecId, Seq } from "./Ids.ts"
 import { OciProcess } from "./OciSpec.ts"
-import { Exit, Stdio } from "./Process.ts"
+import { Exit, Stdio, TerminalSize } from "./Process.ts"
 import { StopStage } from "./Task.ts"
 
 const id = ContainerId
@@ -21,10 +21,11 @@ export type ByProcess = typeof ByProcess.Type
 export const ListRequest = Schema.Struct({ filters })
 export type ListRequest = typeof ListRequest.Type
 
-/** `autoRemove`: on exit the task and its container delete themselves. */
+/** `autoRemove`: on exit the task and its container delete themselves. `size`: of the terminal, where the process has one. */
 export const CreateTask = Schema.Struct({
   id,
   stdio: Schema.optionalKey(Stdio),
+  size: Schema.optionalKey(TerminalSize),
   autoRemove: Schema.optionalKey(Schema.Boolean)
 })
 export type CreateTask = typeof CreateTask.Type
@@ -52,14 +53,33 @@ export type WaitRequest = typeof WaitRequest.Type
 export const DeleteTask = Schema.Struct({ id, force: Schema.optionalKey(Schema.Boolean) })
 export type DeleteTask = typeof DeleteTask.Type
 
-export const ExecTask = Schema.Struct({ id, execId: ExecId, process: OciProcess, stdio: Schema.optionalKey(Stdio) })
+/** `size`: of the terminal, where the process has one. */
+export const ExecTask = Schema.Struct({
+  id,
+  execId: ExecId,
+  process: OciProcess,
+  stdio: Schema.optionalKey(Stdio),
+  size: Schema.optionalKey(TerminalSize)
+})
 export type ExecTask = typeof ExecTask.Type
 
 export const DeleteExec = Schema.Struct({ id, execId: ExecId, force: Schema.optionalKey(Schema.Boolean) })
 export type DeleteExec = typeof DeleteExec.Type
 
-/** From the start of the log. `follow`: until the process has ended and all its output is read. */
-export const OutputRequest = Schema.Struct({ id, execId, follow: Schema.optionalKey(Schema.Boolean) })
+/** The last size asked for counts, before the start too. */
+export const ResizeRequest = Schema.Struct({ id, execId, ...TerminalSize.fields })
+export type ResizeRequest = typeof ResizeRequest.Type
+
+/**
+ * From the start of the log. `follow`: until the process has ended and all its output is read. `live`: only what comes from now on; the first chunk is then
+ * empty, and says that nothing printed after it will be missed.
+ */
+export const OutputRequest = Schema.Struct({
+  id,
+  execId,
+  follow: Schema.optionalKey(Schema.Boolean),
+  live: Schema.optionalKey(Schema.Boolean)
+})
 export type OutputRequest = typeof OutputRequest.Type
 
 /** At most 64 KiB a call. */

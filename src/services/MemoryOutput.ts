@@ -50,12 +50,17 @@ const make = (): MemoryOutput["Service"] => {
       return Effect.asVoid(Deferred.succeed(waiting, undefined))
     })
 
-  const follow = (log: Log, ended: Effect.Effect<void> | null) =>
+  const follow = (log: Log, ended: Effect.Effect<void> | null, live: boolean) =>
     Effect.suspend(() => {
       const over = Deferred.makeUnsafe<void>()
       const finish = Deferred.succeed(over, undefined)
-      let next = 0
+      let next = live ? log.chunks.length : 0
+      let announced = !live
       const pull: Effect.Effect<readonly [OutputChunk, ...Array<OutputChunk>], Cause.Done> = Effect.suspend(() => {
+        if (!announced) {
+          announced = true
+          return Effect.map(DateTime.now, (at) => [{ stream: "stdout", at, bytes: new Uint8Array(0) }] as const)
+        }
         const last = log.ended || Deferred.isDoneUnsafe(over)
         const [first, ...rest] = log.chunks.slice(next)
         next = log.chunks.length
@@ -88,7 +93,8 @@ const make = (): MemoryOutput["Service"] => {
           }),
           `/memory/logs/${processKey(ref)}`
         ),
-      read: (ref, { ended }) => Stream.scoped(Stream.fromPull(Effect.suspend(() => follow(open(ref), ended)))),
+      read: (ref, { ended, live = false }) =>
+        Stream.scoped(Stream.fromPull(Effect.suspend(() => follow(open(ref), ended, live)))),
       remove: (ref) =>
         Effect.sync(() => {
           const key = processKey(ref)

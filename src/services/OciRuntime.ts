@@ -28,15 +28,20 @@ export type DriverError = RuntimeFailed | Unsupported | Unavailable
 /** Every call has a deadline of its own (RuntimeFailed, reason `deadline`); interrupting one kills the runtime process that it started. */
 export interface Driver {
   readonly info: DriverInfo
-  /** Returns the pid of init, which waits to be started. */
-  readonly create: (target: Target, stdio: Descriptors) => Effect.Effect<number, DriverError>
+  /** Returns the pid of init, which waits to be started. `console`: where to send its terminal, if it has one. */
+  readonly create: (
+    target: Target,
+    stdio: Descriptors,
+    console?: string | null
+  ) => Effect.Effect<number, DriverError>
   readonly start: (target: Target) => Effect.Effect<void, DriverError>
   /** Starts a process beside init and returns its pid. */
   readonly exec: (
     target: Target,
     execId: ExecId,
     process: OciProcess,
-    stdio: Descriptors
+    stdio: Descriptors,
+    console?: string | null
   ) => Effect.Effect<number, DriverError>
   readonly pause: (target: Target) => Effect.Effect<void, DriverError>
   readonly resume: (target: Target) => Effect.Effect<void, DriverError>

@@ -5,7 +5,7 @@
 import { Context } from "effect"
 import type { Effect, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
-import type { Exit } from "../schema/Process.ts"
+import type { Exit, TerminalSize } from "../schema/Process.ts"
 import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
 
 /** A host behind a socket can answer with any of them. */
@@ -35,6 +35,11 @@ export class ProcessHost extends Context.Service<
     /** NotFound where the process has ended or its input is closed. */
     readonly writeStdin: (request: { readonly ref: Ref; readonly bytes: Uint8Array }) => Effect.Effect<void, HostError>
     readonly closeStdin: (ref: Ref) => Effect.Effect<void, HostError>
+    /**
+     * Sizes the terminal of a process; of an exec that is still to be made, or an init that is being made, the last size is kept for it. Nothing happens
+     * where the process has no terminal or has ended.
+     */
+    readonly resize: (request: { readonly ref: Ref } & TerminalSize) => Effect.Effect<void, HostError>
     /** A snapshot, then every exit, exec exits before that of their init. Ends with ShimLost when the host dies; watch again for a new snapshot. */
     readonly watch: Stream.Stream<HostEvent, HostError>
   }

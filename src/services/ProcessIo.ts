@@ -3,20 +3,24 @@ import { Context } from "effect"
 import type { Effect, Scope } from "effect"
 import type { ResourceExhausted, Unavailable } from "../schema/Errors.ts"
 import type { ProcessRef } from "../schema/Ids.ts"
-import type { Stdio } from "../schema/Process.ts"
+import type { Stdio, TerminalSize } from "../schema/Process.ts"
 import type { Descriptors } from "./OciRuntime.ts"
 
 export interface OpenIo {
   /** For the driver; valid until `handOver`. */
   readonly descriptors: Descriptors
-  /** Closes this process's copies of the container's ends; call it when the runtime has returned, well or ill. */
+  /** For the driver: the path of the socket to which the runtime sends the terminal, valid until `handOver`; `null` where it makes none. */
+  readonly console: string | null
+  /** Closes this process's copies of the container's ends, or takes the terminal; call it when the runtime has returned, well or ill. */
   readonly handOver: Effect.Effect<void>
   /** Call when the process has ended: waits until all that it wrote is in the log, or a drain deadline where a grandchild keeps the pipe open. */
   readonly drained: Effect.Effect<void>
   /** Writes to standard input; waits while the pipe is full. False where input is closed or nobody reads any more. */
   readonly write: (bytes: Uint8Array) => Effect.Effect<boolean>
-  /** Ends standard input. May be called again. */
+  /** Ends standard input. May be called again. Does nothing to a terminal, whose input has no end but the one that its user types. */
   readonly closeStdin: Effect.Effect<void>
+  /** Sizes the terminal; the last size before `handOver` is what it begins with. False where there is none, or no longer. */
+  readonly resize: (size: TerminalSize) => Effect.Effect<boolean>
 }
 
 export interface IoPaths {
@@ -32,6 +36,10 @@ export interface IoRequest {
   readonly directory: string
   /** File of the structured log; `null` unless `stdio.log` is `json`. Its folder exists. */
   readonly logFile: string | null
+  /** One terminal in place of the three streams; what it shows is logged as standard output. */
+  readonly terminal?: boolean
+  /** What the terminal begins with. */
+  readonly size?: TerminalSize | null
 }
 
 export class ProcessIo extends Context.Service<

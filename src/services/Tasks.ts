@@ -15,6 +15,7 @@ import type {
   ExecTask,
   ListRequest,
   OutputRequest,
+  ResizeRequest,
   SignalRequest,
   StdinRequest,
   StopRequest,
@@ -49,10 +50,12 @@ export class Tasks extends Context.Service<
     readonly startExec: (request: ByProcess) => Effect.Effect<Process, BerthError>
     readonly deleteExec: (request: DeleteExec) => Effect.Effect<Exit | null, BerthError>
     readonly processes: (id: ContainerId) => Effect.Effect<ReadonlyArray<Process>, BerthError>
-    /** The process's output from its beginning; the log is opened when the stream begins to run. */
+    /** The process's output from its beginning, or with `live` from now on; the log is opened when the stream begins to run. */
     readonly output: (request: OutputRequest) => Stream.Stream<OutputChunk, BerthError>
     /** Waits while the process does not read. */
     readonly writeStdin: (request: StdinRequest) => Effect.Effect<void, BerthError>
     readonly closeStdin: (request: ByProcess) => Effect.Effect<void, BerthError>
+    /** Sizes the terminal of a process, also before it is started. Nothing happens where it has none or has ended. */
+    readonly resize: (request: ResizeRequest) => Effect.Effect<void, BerthError>
   }
 >()("berth/services/Tasks") {}

@@ -6,6 +6,7 @@ import * as Berth from "../../src/actors/Berth.ts"
 import { settle } from "../../src/actors/Recovery.ts"
 import type { Addressed, Tree } from "../../src/actors/TaskTree.ts"
 import { step } from "../../src/actors/TaskTree.ts"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ShimLost } from "../../src/schema/Errors.ts"
 import type { HostedRecord, HostEvent } from "../../src/schema/Host.ts"
@@ -315,7 +316,7 @@ describe("a daemon that comes back", () => {
     }))
 
   for (const when of ["before", "after"] as const) {
-    test(`knows whether a start that was cut off ${when} it acted has happened`, () =>
+    test(`learns that a start which was under way has happened, though its answer was lost ${when} it acted`, () =>
       Effect.gen(function* () {
         const world = yield* MockWorld
         yield* world.hang("start", {}, when)
@@ -325,18 +326,38 @@ describe("a daemon that comes back", () => {
             yield* waits("start", (yield* Tasks).start(id))
           })
         )
+        assert.strictEqual((yield* (yield* MetadataStore).tasks)[0]?.task.state._tag, "Starting")
         yield* world.release("start")
+        yield* settled
         yield* life(
           Effect.gen(function* () {
             yield* settled
-            const expected = when === "before" ? "created" : "running"
-            assert.strictEqual((yield* get).status, expected)
-            if (when === "before") assert.strictEqual((yield* atOnce("start", (yield* Tasks).start(id))).status, "running")
+            assert.strictEqual((yield* get).status, "running")
             assert.deepStrictEqual((yield* history("web")).slice(1), ["/tasks/create", "/tasks/start"])
           })
         )
       }))
   }
+
+  test("lets a start that failed unseen be tried again", () =>
+    Effect.gen(function* () {
+      const world = yield* MockWorld
+      yield* world.onOperation("start", {}, { delay: "1 second", fail: failed("start", "no"), times: 1 })
+      yield* life(
+        Effect.gen(function* () {
+          yield* createdOf("web", forever)
+          yield* waits("start", (yield* Tasks).start(id))
+        })
+      )
+      yield* TestClock.adjust("2 seconds")
+      yield* life(
+        Effect.gen(function* () {
+          yield* settled
+          assert.strictEqual((yield* get).status, "created")
+          assert.strictEqual((yield* atOnce("start", (yield* Tasks).start(id))).status, "running")
+        })
+      )
+    }))
 
   test("finishes the deletion of an exec that was cut off, and its id is free", () =>
     Effect.gen(function* () {

@@ -6,7 +6,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Option, Schema } from "effect"
 import { execFile } from "node:child_process"
-import { mkdirSync, readFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { clear } from "../../examples/demo/Place.ts"
@@ -165,5 +165,38 @@ it("docs/http-api.md calls every method", () => {
     .map((block) => block.text)
     .join("")
   const missing = Array.from(BerthRpc.requests.keys()).filter((method) => !text.includes(`call ${method} `))
+  assert.deepStrictEqual(missing, [])
+})
+
+const markdown = [
+  "README.md",
+  ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`)
+]
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => ({ name, text: readFileSync(join(root, name), "utf8") }))
+
+it("links of the documentation lead somewhere", () => {
+  const dead = markdown.flatMap(({ name, text }) =>
+    Array.from(text.matchAll(/\]\((?!https?:)([^)#\s]+)/g), ([, to = ""]) => to)
+      .filter((to) => !existsSync(join(root, dirname(name), to)))
+      .map((to) => `${name}: ${to}`)
+  )
+  assert.deepStrictEqual(dead, [])
+})
+
+it("docs/features.md names tests that exist", () => {
+  const text = readFileSync(join(root, "docs/features.md"), "utf8")
+  const proofs = Array.from(
+    text.matchAll(/\]\(\.\.\/(test\/[^)]+)\)((?:,? "[^"]+")+)/g),
+    ([, file = "", names = ""]) => ({
+      file,
+      names: Array.from(names.matchAll(/"([^"]+)"/g), ([, name = ""]) => name)
+    })
+  )
+  assert.isAbove(proofs.length, 30)
+  const missing = proofs.flatMap(({ file, names }) => {
+    const source = readFileSync(join(root, file), "utf8")
+    return names.filter((name) => !source.includes(name)).map((name) => `${file}: ${name}`)
+  })
   assert.deepStrictEqual(missing, [])
 })

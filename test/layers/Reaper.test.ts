@@ -235,21 +235,23 @@ describe("Reaper", () => {
   it.effect("reaps strays, but gives them time to be claimed, and spares what is claimed or waited for", () =>
     Effect.gen(function* () {
       yield* (yield* Libc).setChildSubreaper
-      const pids = yield* Effect.all([orphan("exit 0"), orphan("exit 0"), orphan("exit 0")])
+      const pids = yield* Effect.all([orphan("exit 3"), orphan("exit 0"), orphan("exit 0")])
       const [, claimed, awaited] = pids
       yield* TestClock.withLive(Effect.forEach(pids, untilDead))
       const left = Effect.map(Effect.forEach(pids, Proc.stat), (found) => found.map(Option.isSome))
       const unused = () => Effect.die("unused")
       const strays = yield* Strays.make((pid) => pid === claimed).pipe(
-        Effect.provideService(Children, Children.of({ spawn: unused, adopt: unused, has: (pid) => pid === awaited }))
+        Effect.provideService(Children, Children.of({ spawn: unused, adopt: unused, stranger: Effect.never, has: (pid) => pid === awaited }))
       )
       yield* strays.sweep()
-      yield* TestClock.adjust("9 seconds")
-      yield* strays.sweep()
+      yield* TestClock.adjust("100 millis")
+      assert.isTrue(yield* strays.sweep())
       assert.deepStrictEqual(yield* left, [true, true, true])
-      yield* TestClock.adjust("1 second")
-      yield* strays.sweep()
+      yield* TestClock.adjust("50 millis")
+      assert.isFalse(yield* strays.sweep())
       assert.deepStrictEqual(yield* left, [false, true, true])
+      assert.deepStrictEqual(Option.map(strays.recall(pids[0]), ({ exitStatus }) => exitStatus), Option.some(3))
+      assert.isTrue(Option.isNone(strays.recall(pids[0])))
       yield* Effect.forEach([claimed, awaited], (yield* Libc).waitpid)
     }).pipe(Effect.provide(Libc.layer))
   )

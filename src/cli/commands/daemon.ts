@@ -1,5 +1,5 @@
 /** `berth daemon`: parses what a daemon is told; what it does is loaded only when there is one to be. */
-import { Effect, Option, Queue, References } from "effect"
+import { Effect, Option, Path, Queue, References } from "effect"
 import { Command, Flag, GlobalFlag } from "effect/cli"
 import { Signals } from "../Signals.ts"
 
@@ -54,7 +54,7 @@ export const daemon = Command.make(
     Effect.gen(function* () {
       const level = Option.getOrElse(yield* GlobalFlag.LogLevel, () => "Info" as const)
       const { runDaemon } = yield* Effect.promise(() => import("../../layers/Daemon.ts"))
-      const addresses = listen.length > 0 ? listen : [`unix://${state}/berth.sock`]
+      const addresses = listen.length > 0 ? listen : [`unix://${(yield* Path.Path).resolve(state)}/berth.sock`]
       yield* untilAsked(runDaemon({ root, state, listen: addresses, runtime, config: Option.getOrNull(config) })).pipe(
         Effect.provideService(References.MinimumLogLevel, level)
       )

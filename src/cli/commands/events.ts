@@ -71,7 +71,7 @@ export const events = Command.make(
     { command: "berth events" },
     { command: "berth events --since 10m --no-follow", description: "The last ten minutes" },
     {
-      command: `berth events --json --since 42 --filter 'topic==/tasks/exit'`,
+      command: `berth events --json --since 42 --filter topic=/tasks/exit`,
       description: "Go on where a program stopped reading"
     }
   ])

@@ -1,24 +1,23 @@
 /**
  * Standard streams over FIFOs. Output passes through two FIFOs to the structured log. The container's ends are open for reading and writing, so that with
  * nobody at ours, because a shim died or is replaced, a process that prints waits instead of dying of SIGPIPE; and because a FIFO has a name, the next
- * shim opens it again, and a process may open its own /dev/stdout. Input cannot be held that way, or closing it would not end it. Terminals are not
- * made here.
+ * shim opens it again, and a process may open its own /dev/stdout. Input cannot be held that way, or closing it would not end it. Terminals are
+ * the business of `TerminalIo.ts`.
  */
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import type { Scope } from "effect"
-import { closeSync, constants, fstatSync, lstatSync, openSync, readFileSync } from "node:fs"
-import { isAbsolute, join } from "node:path"
-import { Unavailable } from "../../schema/Errors.ts"
-import type { ResourceExhausted } from "../../schema/Errors.ts"
-import { ProcessIo } from "../../services/ProcessIo.ts"
+import { closeSync, constants, lstatSync, openSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
 import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { Libc } from "../posix/Libc.ts"
 import { diskFailure } from "./DiskFailure.ts"
 import * as InputPipe from "./InputPipe.ts"
 import * as LogWriter from "./LogWriter.ts"
 import * as OutputPump from "./OutputPump.ts"
+import * as PlainFile from "./PlainFile.ts"
 
-const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
+const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
 const readSize = 64 * 1024
 const what = "standard streams"
 
@@ -69,20 +68,8 @@ const openInputEnds = (path: string): { readonly ours: number; readonly theirs: 
   }
 }
 
-/** The file for plain output; `null` where the path leads to something else. It is opened twice, as opening a FIFO could wait, and the container's own
- * descriptor must be one that can. */
-const openPlainFile = (path: string): number | null => {
-  const probe = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK, 0o640)
-  try {
-    return fstatSync(probe).isFile() ? openSync(`/proc/self/fd/${probe}`, O_WRONLY | O_APPEND) : null
-  } finally {
-    closeSync(probe)
-  }
-}
-
-const badLogFile = (problem: string) => new Unavailable({ what: "log file", problem, mend: null })
-
-const make = Effect.gen(function* () {
+/** Opens streams; a part of `LocalIo.ts`. */
+export const make = Effect.gen(function* () {
   const libc = yield* Libc
   // One for all: it is in use only while a read is handed on, within one turn of the event loop.
   const buffer = Buffer.allocUnsafeSlow(readSize)
@@ -119,14 +106,7 @@ const make = Effect.gen(function* () {
       case "none":
         return { stdout: null, stderr: null, drained: Effect.void }
       case "file": {
-        const { path } = stdio.log
-        if (!isAbsolute(path)) return yield* badLogFile("the path must be absolute")
-        const fd = yield* Effect.try({
-          try: () => openPlainFile(path),
-          catch: (error) => diskFailure("log file", "open it", path, error)
-        })
-        if (fd === null) return yield* badLogFile("it is not a regular file")
-        const end = yield* containerEnd(fd)
+        const end = yield* containerEnd(yield* PlainFile.open(stdio.log.path))
         return { stdout: end, stderr: end, drained: Effect.void }
       }
       case "json": {
@@ -140,22 +120,19 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const open = Effect.fn("ProcessIo.open")(function* (request: IoRequest) {
+  return Effect.fn("FifoIo.open")(function* (request: IoRequest) {
     const { drained, stderr, stdout } = yield* openOutputs(request)
     const input = request.stdio.stdin ? yield* openInput(join(request.directory, "stdin")) : null
     const io: OpenIo = {
       descriptors: { stdin: input?.end.fd ?? null, stdout: stdout?.fd ?? null, stderr: stderr?.fd ?? null },
       handOver: Effect.forEach([input?.end, stdout, stderr], (end) => end?.close ?? Effect.void, { discard: true }),
+      console: null,
       drained,
       write: (bytes) => input?.pipe.write(bytes) ?? Effect.succeed(false),
-      closeStdin: input?.pipe.close ?? Effect.void
+      closeStdin: input?.pipe.close ?? Effect.void,
+      resize: () => Effect.succeed(false)
     }
     return io
     // Every step is short, and between opening a descriptor and taking charge of it nothing may come.
   }, Effect.uninterruptible)
-
-  return ProcessIo.of({ open })
 })
-
-/** ProcessIo on a real system. */
-export const layer: Layer.Layer<ProcessIo, never, Libc> = Layer.effect(ProcessIo, make)

@@ -3,9 +3,9 @@
  * writer may be another process; a reader has a descriptor and a position of its own and hears of new output from the kernel. It follows a file, not a
  * name, so that a log that is deleted meanwhile is read to its end. What is not a record is skipped.
  */
-import { Array as Arr, Cause, Effect, Latch, Layer, Option, Stream } from "effect"
+import { Array as Arr, Cause, DateTime, Effect, Latch, Layer, Option, Stream } from "effect"
 import type { Pull, Scope } from "effect"
-import { closeSync, constants, fstatSync, mkdirSync, openSync, read, rmdirSync, watch } from "node:fs"
+import { closeSync, constants, fstatSync, mkdirSync, openSync, read, readSync, rmdirSync, watch } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Unavailable } from "../../schema/Errors.ts"
@@ -98,11 +98,32 @@ const openReader = (path: string, ended: Effect.Effect<void> | null) =>
 
 type Output = Pull.Pull<Arr.NonEmptyReadonlyArray<OutputChunk>, Unavailable>
 
+/** Behind the last whole record: a piece of one may be there already, and its rest would be no record. */
+const endOfRecords = (fd: number): number => {
+  const { size } = fstatSync(fd)
+  const from = Math.max(0, size - blockSize)
+  const block = Buffer.alloc(size - from)
+  const length = readSync(fd, block, 0, block.length, from)
+  const last = block.subarray(0, length).lastIndexOf(10)
+  return last === -1 ? size : from + last + 1
+}
+
+/** Begins at the end, and says so with an empty chunk. */
+const liveChunks = (reader: Reader): Output => {
+  const rest = chunks(reader, endOfRecords(reader.fd))
+  let told = false
+  return Effect.suspend((): Output => {
+    if (told) return rest
+    told = true
+    return Effect.map(DateTime.now, (at) => [{ stream: "stdout", at, bytes: new Uint8Array(0) }])
+  })
+}
+
 /** Block after block, from the start to where the log ends when the reader is over. */
-const chunks = (reader: Reader): Output => {
+const chunks = (reader: Reader, start = 0): Output => {
   const block = Buffer.allocUnsafeSlow(blockSize)
   const splitter = LineSplitter.make()
-  let position = 0
+  let position = start
   let end: number | null = null
   const pull: Output = Effect.suspend(() => {
     reader.forgetNews()
@@ -151,10 +172,13 @@ export const layer = (options: { readonly root: string }): Layer.Layer<OutputLog
     })
     return OutputLog.of({
       prepare,
-      read: (ref, { ended }) =>
+      read: (ref, { ended, live = false }) =>
         Stream.scoped(
           Stream.fromPull(
-            Effect.map(openReader(file(ref), ended), (reader) => (reader === null ? Cause.done() : chunks(reader)))
+            Effect.map(openReader(file(ref), ended), (reader) => {
+              if (reader === null) return Cause.done()
+              return live ? liveChunks(reader) : chunks(reader)
+            })
           )
         ),
       remove

@@ -107,6 +107,31 @@ export const addLost = (batch: ByteBatch, time: string, stream: OutputStream, by
   addAscii(batch, `{"t":"${time}","s":"${stream}","lost":${bytes}}\n`)
 }
 
+/** How output is written to a file. */
+export interface LogFormat {
+  readonly encoder: (stream: OutputStream) => Encoder
+  readonly addLost: (batch: ByteBatch, time: string, stream: OutputStream, bytes: number) => void
+  /** Whether the file is made of lines, so that one which a dead writer left unfinished has to be ended. */
+  readonly lines: boolean
+}
+
+/** One JSON object a line, as above. */
+export const structured: LogFormat = { encoder: makeEncoder, addLost, lines: true }
+
+/** Nothing but the output itself, of both streams; what is lost leaves no trace. */
+export const plain: LogFormat = {
+  encoder: () => ({
+    add: (batch, _time, bytes) => {
+      reserve(batch, bytes.length)
+      batch.bytes.set(bytes, batch.length)
+      batch.length += bytes.length
+    },
+    end: () => {}
+  }),
+  addLost: () => {},
+  lines: false
+}
+
 const parse = (line: string): unknown => {
   try {
     return JSON.parse(line)

@@ -12,8 +12,8 @@ import { codeOf } from "../posix/Libc.ts"
 import { addAscii, make as makeBatch, reserve } from "./ByteBatch.ts"
 import type { ByteBatch } from "./ByteBatch.ts"
 import { diskFailure } from "./DiskFailure.ts"
-import { addLost, makeEncoder } from "./LogFormat.ts"
-import type { OutputStream } from "./LogFormat.ts"
+import { structured } from "./LogFormat.ts"
+import type { LogFormat, OutputStream } from "./LogFormat.ts"
 
 export interface LogWriter {
   /** Takes output; false asks to stop until `onRoom`. */
@@ -63,11 +63,14 @@ const writeSome = (fd: number, batch: ByteBatch, from: number) =>
   }).pipe(Effect.uninterruptible)
 
 /** Opens the log for appending; closing the scope writes what is left. */
-export const open = (path: string): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
+export const open = (
+  path: string,
+  format: LogFormat = structured
+): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
     const fd = yield* openFile(path)
-    const encoders = { stdout: makeEncoder("stdout"), stderr: makeEncoder("stderr") }
+    const encoders = { stdout: format.encoder("stdout"), stderr: format.encoder("stderr") }
     const lost = { stdout: 0, stderr: 0 }
     const work = Latch.makeUnsafe()
     const progress = Latch.makeUnsafe()
@@ -97,7 +100,7 @@ export const open = (path: string): Effect.Effect<LogWriter, ResourceExhausted |
       for (const resume of resumes) resume()
     }
 
-    if (endsTorn(fd)) {
+    if (format.lines && endsTorn(fd)) {
       reserve(filling, 1)
       addAscii(filling, "\n")
     }
@@ -113,7 +116,7 @@ export const open = (path: string): Effect.Effect<LogWriter, ResourceExhausted |
     const recovered = Effect.suspend(() => {
       failing = false
       for (const stream of ["stdout", "stderr"] as const) {
-        if (lost[stream] > 0) addLost(filling, time(), stream, lost[stream])
+        if (lost[stream] > 0) format.addLost(filling, time(), stream, lost[stream])
         lost[stream] = 0
       }
       return Effect.logInfo("the log can be written again")

@@ -1,10 +1,12 @@
 /**
  * Standard input and output on a pretended machine. Output goes through a pipe to the memory log or to a pretended file, so that a process which nobody reads
- * waits when the pipe is full. Opening the FIFO of a process that lives takes its output over from the host before.
+ * waits when the pipe is full. Opening the FIFO of a process that lives takes its output over from the host before. A terminal is one pipe for both outputs,
+ * with a size; there is no line editing, and no key sends a signal.
  */
 import { Effect, Fiber, Layer, Queue } from "effect"
 import type { Duration } from "effect"
 import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
+import { processKey } from "../../schema/Ids.ts"
 import { ProcessIo } from "../../services/ProcessIo.ts"
 import { MemoryOutput } from "../../services/MemoryOutput.ts"
 import { write } from "./MockPipes.ts"
@@ -18,7 +20,7 @@ export interface IoOptions {
 }
 
 const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOptions) {
-  const { files, guard, pipes } = (yield* MockWorld).inner
+  const { files, guard, pipes, sizes } = (yield* MockWorld).inner
   const memory = yield* MemoryOutput
   const readers = new WeakMap<Pipe, Fiber.Fiber<void>>()
 
@@ -49,8 +51,9 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
 
   const openAll = Effect.fnUntraced(function* (request: IoRequest) {
     const silent = request.stdio.log._tag === "none"
+    const terminal = request.terminal === true
     const stdout = silent ? null : yield* output(request, "stdout")
-    const stderr = silent ? null : yield* output(request, "stderr")
+    const stderr = silent || terminal ? stdout : yield* output(request, "stderr")
     const stdin = request.stdio.stdin ? yield* fifo(`${request.directory}/stdin`, "input") : null
     const closeStdin = stdin === null ? Effect.void : Effect.asVoid(Queue.end(stdin.pipe.queue))
     yield* Effect.addFinalizer(() => closeStdin)
@@ -61,11 +64,19 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
         stdout: stdout?.descriptor ?? null,
         stderr: stderr?.descriptor ?? null
       },
+      console: null,
       handOver: Effect.forEach([stdin, stdout, stderr], (end) => end?.close ?? Effect.void, { discard: true }),
       drained: Effect.asVoid(Effect.timeoutOption(drained, drainDeadline)),
       write: (bytes) => (stdin === null ? Effect.succeed(false) : write(stdin.pipe, bytes)),
-      closeStdin
+      closeStdin: terminal ? Effect.void : closeStdin,
+      resize: (size) =>
+        Effect.sync(() => {
+          if (terminal) sizes.set(processKey(request.ref), size)
+          return terminal
+        })
     }
+    sizes.delete(processKey(request.ref))
+    if (terminal && request.size) yield* io.resize(request.size)
     return io
   }, Effect.uninterruptible)
 

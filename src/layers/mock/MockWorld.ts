@@ -4,8 +4,9 @@
  */
 import { Context, Effect, Layer, Result } from "effect"
 import type { ContainerId, Namespace, ProcessRef } from "../../schema/Ids.ts"
-import { containerKey } from "../../schema/Ids.ts"
+import { containerKey, processKey } from "../../schema/Ids.ts"
 import type { OciProcess, OciSpec } from "../../schema/OciSpec.ts"
+import type { TerminalSize } from "../../schema/Process.ts"
 import type { Identity } from "../../schema/TaskState.ts"
 import type { Failures, Faults, Operation } from "./MockFaults.ts"
 import { makeFaults } from "./MockFaults.ts"
@@ -53,6 +54,8 @@ export class MockWorld extends Context.Service<
     readonly containers: Effect.Effect<ReadonlyArray<string>>
     /** Descriptors that are open on the side of the host. */
     readonly descriptors: Effect.Effect<ReadonlyArray<number>>
+    /** The size of the terminal of a process; `null` where it has none, or none that was ever sized. */
+    readonly terminalSize: (ref: ProcessRef) => Effect.Effect<TerminalSize | null>
     /** The pretended file, as text; empty where there is none. */
     readonly readFile: (path: string) => Effect.Effect<string>
     /** All that happened, in order: one line each, which begins with the milliseconds of the clock. */
@@ -73,6 +76,8 @@ interface Inner {
   readonly guard: Faults["guard"]
   readonly bundles: ReadonlyMap<string, OciSpec>
   readonly files: Map<string, Array<Uint8Array>>
+  /** Sizes of terminals, by process. */
+  readonly sizes: Map<string, TerminalSize>
   readonly programOf: (ref: ProcessRef, process: OciProcess) => Result.Result<Program, Refusal>
 }
 
@@ -83,6 +88,7 @@ const make = Effect.fnUntraced(function* (options: MachineOptions) {
   const scripts: Array<{ readonly match: Match; readonly program: Program }> = []
   const bundles = new Map<string, OciSpec>()
   const files = new Map<string, Array<Uint8Array>>()
+  const sizes = new Map<string, TerminalSize>()
 
   const programOf: Inner["programOf"] = (ref, process) => {
     const scripted = scripts.findLast(({ match }) => matches(match, ref, process.args ?? []))
@@ -114,10 +120,11 @@ const make = Effect.fnUntraced(function* (options: MachineOptions) {
       ),
     containers: Effect.sync(() => [...machine.containers.keys()]),
     descriptors: pipes.descriptors,
+    terminalSize: (ref) => Effect.sync(() => sizes.get(processKey(ref)) ?? null),
     readFile: (path) =>
       Effect.sync(() => (files.get(path) ?? []).map((bytes) => new TextDecoder().decode(bytes)).join("")),
     trace: Effect.sync(() => [...machine.lines]),
     install: (bundle, spec) => Effect.sync(() => void bundles.set(bundle, spec)),
-    inner: { machine, pipes, guard, bundles, files, programOf }
+    inner: { machine, pipes, guard, bundles, files, sizes, programOf }
   })
 })

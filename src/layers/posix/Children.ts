@@ -41,6 +41,7 @@ const make = Effect.gen(function* () {
   const libc = yield* Libc
   const awaited = new Map<number, Entry>()
   const wakes = yield* Queue.sliding<void>(1)
+  const strangers = yield* Queue.sliding<void>(1)
   const some = yield* Latch.make()
   // Between a system call and what is made of its answer nobody else may wait for the same child.
   const oneAtATime = yield* Semaphore.make(1)
@@ -66,7 +67,10 @@ const make = Effect.gen(function* () {
       if (Exit.isSuccess(ended) && Option.isNone(ended.value)) return
       const pid = Exit.isSuccess(ended) ? Option.getOrUndefined(ended.value) : undefined
       const entry = pid === undefined ? undefined : awaited.get(pid)
-      if (entry === undefined) return yield* sweep
+      if (entry === undefined) {
+        yield* Queue.offer(strangers, undefined)
+        return yield* sweep
+      }
       yield* reap(entry)
       if (!entry.isOver()) return yield* sweep
     }
@@ -115,7 +119,7 @@ const make = Effect.gen(function* () {
     )
   }, Effect.uninterruptible)
 
-  return Children.of({ spawn, adopt, has: (pid) => awaited.has(pid) })
+  return Children.of({ spawn, adopt, has: (pid) => awaited.has(pid), stranger: Queue.take(strangers) })
 })
 
 export class Children extends Context.Service<
@@ -125,6 +129,8 @@ export class Children extends Context.Service<
     readonly spawn: (start: Start) => Effect.Effect<Started, PosixError>
     /** Waits for a child that this process has got by other means, also one that has ended. */
     readonly adopt: (pid: number) => Effect.Effect<Running>
+    /** Completes when a child has ended that nobody waits for here; it may be Node's own. For one taker. */
+    readonly stranger: Effect.Effect<void>
     /** Whether a child is waited for here: nobody else may. */
     readonly has: (pid: number) => boolean
   }

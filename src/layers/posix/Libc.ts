@@ -5,6 +5,7 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { createRequire } from "node:module"
 import * as PosixSpawn from "./PosixSpawn.ts"
+import * as TerminalCalls from "./TerminalCalls.ts"
 
 type Koffi = typeof import("koffi")
 
@@ -55,6 +56,7 @@ interface Bound {
   readonly syscall: (number: number, ...args: ReadonlyArray<string | number | null>) => number
   readonly poll: (fds: Uint8Array, count: number, timeout: number) => number
   readonly ioctl: (fd: number, request: number, type: "void *", argument: Uint8Array) => number
+  readonly terminal: () => TerminalCalls.TerminalCalls
 }
 
 const bind = (koffi: Koffi): Bound => {
@@ -67,6 +69,7 @@ const bind = (koffi: Koffi): Bound => {
       .map(([name, number]) => [number, name])
   )
   const nameOf = (errno: number) => names.get(errno) ?? "EIO"
+  let terminal: TerminalCalls.TerminalCalls | undefined
   return {
     errno: () => nameOf(koffi.errno()),
     nameOf,
@@ -78,7 +81,8 @@ const bind = (koffi: Koffi): Bound => {
     mkfifo: libc.func("int mkfifo(const char *path, unsigned int mode)"),
     syscall: libc.func("long syscall(long number, ...)"),
     poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
-    ioctl: libc.func("int ioctl(int fd, unsigned long request, ...)")
+    ioctl: libc.func("int ioctl(int fd, unsigned long request, ...)"),
+    terminal: () => (terminal ??= TerminalCalls.bind(koffi))
   }
 }
 
@@ -112,6 +116,25 @@ export class Libc extends Context.Service<
      * before 6.15.
      */
     readonly pidfdExitStatus: (pidfd: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** A unix socket that listens at a path of at most `maxSocketPath` bytes (`TerminalCalls.ts`); non-blocking. The caller closes it. */
+    readonly listenUnix: (path: string) => Effect.Effect<number, PosixError>
+    /** The next connection; EAGAIN where none waits. Non-blocking; the caller closes it. */
+    readonly accept: (socket: number) => Effect.Effect<number, PosixError>
+    /**
+     * The descriptor that the next message carries, close-on-exec; none where it carries none. EAGAIN where no message
+     * waits. The caller closes it.
+     */
+    readonly receiveDescriptor: (socket: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** Another descriptor of the same open file, close-on-exec; the caller closes it. */
+    readonly duplicate: (fd: number) => Effect.Effect<number, PosixError>
+    /** Makes reads and writes of a file that is open for both fail with EAGAIN instead of waiting. */
+    readonly setNonBlocking: (fd: number) => Effect.Effect<void, PosixError>
+    readonly setWindowSize: (
+      fd: number,
+      size: { readonly width: number; readonly height: number }
+    ) => Effect.Effect<void, PosixError>
+    /** The terminal shows what is written to it as it is: a newline no longer begins a line. */
+    readonly disableOutputProcessing: (fd: number) => Effect.Effect<void, PosixError>
   }
 >()("berth/layers/posix/Libc") {
   /** Loads the library at the first call, so that building the layer costs nothing. */
@@ -192,7 +215,20 @@ export class Libc extends Context.Service<
           if (libc.ioctl(pidfd, PIDFD_GET_INFO, "void *", info) === -1) return fail()
           const answered = Number(info.readBigUInt64LE(0) & BigInt(PIDFD_INFO_EXIT)) !== 0
           return answered ? Option.some(exitStatus(info.readInt32LE(exitCodeOffset))) : Option.none()
-        })
+        }),
+      listenUnix: (path) => check("bind", (libc) => libc.terminal().listenUnix(path)),
+      accept: (socket) => check("accept4", (libc) => libc.terminal().accept(socket)),
+      receiveDescriptor: (socket) =>
+        call("recvmsg", (libc, fail) => {
+          const fd = libc.terminal().receiveDescriptor(socket)
+          return fd === -1 ? fail() : Option.fromNullOr(fd)
+        }),
+      duplicate: (fd) => check("fcntl", (libc) => libc.terminal().duplicate(fd)),
+      setNonBlocking: (fd) => Effect.asVoid(check("fcntl", (libc) => libc.terminal().setNonBlocking(fd))),
+      setWindowSize: (fd, { height, width }) =>
+        Effect.asVoid(check("ioctl", (libc) => libc.terminal().setWindowSize(fd, width, height))),
+      disableOutputProcessing: (fd) =>
+        Effect.asVoid(check("ioctl", (libc) => libc.terminal().disableOutputProcessing(fd)))
     })
   })
 }

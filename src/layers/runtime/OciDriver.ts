@@ -92,6 +92,8 @@ const readPid = (path: string): Option.Option<number> => {
   }
 }
 
+const consoleSocket = (path: string | null): ReadonlyArray<string> => (path === null ? [] : ["--console-socket", path])
+
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 const readFrom = (path: string, offset: number): string =>
   existsSync(path) ? readFileSync(path).subarray(offset).toString("utf8") : ""
@@ -177,10 +179,12 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     yield* remove(pidFile)
   })
 
-  const create: Driver["create"] = Effect.fn("OciDriver.create")(function* (target, stdio) {
+  const create: Driver["create"] = Effect.fn("OciDriver.create")(function* (target, stdio, console = null) {
     const pidFile = join(target.bundle, "init.pid")
-    const args = ["create", "--bundle", target.bundle, "--pid-file", pidFile, target.containerId]
+    const { bundle, containerId } = target
+    const args = ["create", "--bundle", bundle, "--pid-file", pidFile, ...consoleSocket(console), containerId]
     const call: Call = { command: "create", target, args, stdio, grace }
+    if (console !== null) yield* requires("terminal")
     // Asked first, so that cleaning up after a refusal cannot hit somebody else's container.
     if (isKnown(target)) return yield* failed(call, -1, `container "${target.containerId}" already exists`)
     return yield* Effect.onExit(Effect.andThen(invoke(call), pidFrom(call, pidFile)), (exit) =>
@@ -188,12 +192,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     )
   })
 
-  const exec: Driver["exec"] = Effect.fn("OciDriver.exec")(function* (target, execId, process, stdio) {
+  const exec: Driver["exec"] = Effect.fn("OciDriver.exec")(function* (target, execId, process, stdio, console = null) {
     const file = (kind: string) => join(target.bundle, `exec-${execId}.${kind}`)
     const [processFile, pidFile, log] = [file("json"), file("pid"), file("log")]
-    const args = ["exec", "--process", processFile, "--detach", "--pid-file", pidFile, target.containerId]
+    const options = ["--process", processFile, "--detach", "--pid-file", pidFile, ...consoleSocket(console)]
+    const args = ["exec", ...options, target.containerId]
     const call: Call = { command: "exec", target, args, stdio, log, grace }
     yield* requires("exec")
+    if (console !== null) yield* requires("terminal")
     const write = Effect.try({
       try: () => writeFileSync(processFile, OciJson.stringify(process), { mode: 0o600 }),
       catch: (error) => failed(call, -1, `its process file cannot be written: ${codeOf(error)}`)

@@ -6,11 +6,13 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { ByteSize, Effect, Layer } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
-import { RpcSerialization, RpcServer } from "effect/rpc"
+import type { RpcSerialization } from "effect/rpc"
+import { RpcServer } from "effect/rpc"
 import { createServer } from "node:http"
 import { scrubbed } from "../../rpc/Answers.ts"
 import { BerthRpc } from "../../rpc/BerthRpc.ts"
 import * as JsonRpc from "../../rpc/JsonRpc.ts"
+import * as Ndjson from "../../rpc/Ndjson.ts"
 import type { Listen } from "./Listen.ts"
 import { bound } from "./Listen.ts"
 
@@ -21,10 +23,8 @@ const rpc = (protocol: Layer.Layer<RpcServer.Protocol, never, RpcSerialization.R
   RpcServer.layer(BerthRpc, { disableFatalDefects: true }).pipe(Layer.provide(scrubbed(protocol)))
 
 const routes = Layer.mergeAll(
-  Layer.mergeAll(
-    rpc(RpcServer.layerProtocolHttp({ path: "/rpc" })),
-    rpc(RpcServer.layerProtocolWebsocket({ path: "/rpc" }))
-  ).pipe(Layer.provide(RpcSerialization.layerNdjson)),
+  rpc(RpcServer.layerProtocolHttp({ path: "/rpc" })).pipe(Layer.provide(Ndjson.layerBody)),
+  rpc(RpcServer.layerProtocolWebsocket({ path: "/rpc" })).pipe(Layer.provide(Ndjson.layer)),
   rpc(RpcServer.layerProtocolHttp({ path: "/jsonrpc" })).pipe(Layer.provide(JsonRpc.layer)),
   HttpRouter.add("GET", "/healthz", HttpServerResponse.text("ok\n")),
   PrometheusMetrics.layerHttp({ path: "/metrics" })

@@ -50,6 +50,7 @@ export const layer = (options: { readonly version: string; readonly stop: Effect
         Pids: host.pids,
         WriteStdin: (request) => done(host.writeStdin(request)),
         CloseStdin: (ref) => done(host.closeStdin(ref)),
+        Resize: (request) => done(host.resize(request)),
         Watch: () => watch,
         Shutdown: () => Effect.tap(busy, (busy) => (busy ? Effect.void : options.stop))
       })

@@ -100,6 +100,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     pids: (ref) => call((client) => client.Pids(ref)),
     writeStdin: (request) => Effect.asVoid(call((client) => client.WriteStdin(request))),
     closeStdin: (ref) => Effect.asVoid(call((client) => client.CloseStdin(ref))),
+    resize: (request) => Effect.asVoid(call((client) => client.Resize(request))),
     watch
   })
 })

@@ -382,6 +382,7 @@ export class FakeDaemon {
           running.input += text.decode(request.bytes)
         })
       ),
+    resize: (request) => this.#call("tasks.resize", request, Effect.void),
     closeStdin: ({ execId, id }) =>
       this.#call(
         "tasks.closeStdin",

@@ -15,7 +15,7 @@ import {
   writeFileSync
 } from "node:fs"
 import { join } from "node:path"
-import * as FifoIo from "../../../src/layers/io/FifoIo.ts"
+import * as LocalIo from "../../../src/layers/io/LocalIo.ts"
 import { decode } from "../../../src/layers/io/LogFormat.ts"
 import { Libc } from "../../../src/layers/posix/Libc.ts"
 import { ContainerId, Namespace } from "../../../src/schema/Ids.ts"
@@ -26,7 +26,7 @@ import type { OpenIo } from "../../../src/services/ProcessIo.ts"
 import { temporaryFolder } from "../../support/folder.ts"
 
 const ref: ProcessRef = { namespace: Namespace.make("test"), containerId: ContainerId.make("a"), execId: null }
-const layer = FifoIo.layer.pipe(Layer.provide(Libc.layer))
+const layer = LocalIo.layer.pipe(Layer.provide(Libc.layer))
 const json: Stdio = { stdin: false, log: { _tag: "json" } }
 
 const open = Effect.fnUntraced(function* (directory: string, stdio: Stdio = json) {

@@ -153,7 +153,8 @@ describe("Spawn", () => {
             Children,
             Children.of({
               spawn: () => Effect.fail(new PosixError({ call: "posix_spawn", code })),
-              adopt: unused,
+              stranger: Effect.never,
+        adopt: unused,
               has: () => false
             })
           ),
