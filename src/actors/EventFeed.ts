@@ -18,16 +18,21 @@ const make = Effect.gen(function* () {
         const wanted = yield* Effect.fromResult(Filter.parseAll(filters ?? []))
         const last = yield* bus.last
         if (after !== undefined && after > last) {
-          return yield* new InvalidArgument({ field: "after", problem: `the log ends at ${last}; is it of another daemon?` })
+          return yield* new InvalidArgument({
+            field: "after",
+            problem: `the log ends at ${last}; is it of another daemon?`
+          })
         }
-        return bus.subscribe({ after: after ?? Seq.make(0), follow: follow ?? false }).pipe(
-          Stream.filter(
-            (event) =>
-              event.namespace === namespace &&
-              (since === undefined || DateTime.isGreaterThanOrEqualTo(event.time, since)) &&
-              (wanted.length === 0 || Filter.matches(wanted, Filter.eventFields(event)))
+        return bus
+          .subscribe({ after: after ?? Seq.make(0), follow: follow ?? false })
+          .pipe(
+            Stream.filter(
+              (event) =>
+                event.namespace === namespace &&
+                (since === undefined || DateTime.isGreaterThanOrEqualTo(event.time, since)) &&
+                (wanted.length === 0 || Filter.matches(wanted, Filter.eventFields(event)))
+            )
           )
-        )
       })
     )
 

@@ -142,14 +142,18 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
         case "DeleteFailed": {
           const { exit, identity, startedAt } = state
           if (identity === null || startedAt === null) return go({ _tag: "Created" })
-          return go(exit === null ? { _tag: "Running", identity, startedAt } : { _tag: "Stopped", identity, startedAt, exit })
+          return go(
+            exit === null ? { _tag: "Running", identity, startedAt } : { _tag: "Stopped", identity, startedAt, exit }
+          )
         }
         case "Signal":
           return finished(state)
         case "Start":
           return reject(state, "created", "stopped")
         case "Delete":
-          return input.force ? go(state, [], Operation.Cancel(), Operation.Delete()) : reject(state, "created", "stopped")
+          return input.force
+            ? go(state, [], Operation.Cancel(), Operation.Delete())
+            : reject(state, "created", "stopped")
         default:
           return stay(state)
       }

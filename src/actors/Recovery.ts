@@ -73,7 +73,11 @@ const make = Effect.gen(function* () {
   /** What there was before the snapshot was asked for: of what came later it need know nothing. */
   type Before = ReadonlyArray<readonly [TaskActor, Tree]>
 
-  const onSnapshot = Effect.fnUntraced(function* (snapshot: ReadonlyArray<HostedRecord>, before: Before, boot: boolean) {
+  const onSnapshot = Effect.fnUntraced(function* (
+    snapshot: ReadonlyArray<HostedRecord>,
+    before: Before,
+    boot: boolean
+  ) {
     const now = yield* DateTime.now
     const records = new Map(snapshot.map((record) => [processKey(record.ref), record]))
     for (const [actor, tree] of before) {
@@ -82,7 +86,11 @@ const make = Effect.gen(function* () {
       if (!boot && (state._tag === "Creating" || state._tag === "Deleting")) continue
       for (const report of settle(tree, records, now)) yield* actor.tell(report)
     }
-    const known = new Set(actors.all().map((actor) => containerKey({ namespace: actor.read().task.namespace, containerId: actor.read().task.id })))
+    const known = new Set(
+      actors
+        .all()
+        .map((actor) => containerKey({ namespace: actor.read().task.namespace, containerId: actor.read().task.id }))
+    )
     for (const { ref } of snapshot) {
       if (ref.execId === null && !known.has(containerKey(ref))) {
         yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)

@@ -69,7 +69,10 @@ export interface Facts {
 
 const sigkill = 9
 const stay = (state: TaskState): Next => ({ state, events: [], operations: [], rejected: null })
-const reject = (state: TaskState, ...allowed: ReadonlyArray<string>): Next => ({ ...stay(state), rejected: { allowed } })
+const reject = (state: TaskState, ...allowed: ReadonlyArray<string>): Next => ({
+  ...stay(state),
+  rejected: { allowed }
+})
 const finished = (state: TaskState): Next => ({ ...stay(state), rejected: "finished" })
 const go = (state: TaskState, events: ReadonlyArray<Payload> = [], ...operations: ReadonlyArray<Operation>): Next => ({
   state,
@@ -122,7 +125,12 @@ const creating = (facts: Facts, state: Of<"Creating">, input: Input): Next => {
       return stay(state.exit === null ? { ...state, exit: input.exit } : state)
     case "Delete":
       return input.force
-        ? go({ _tag: "Deleting", identity: null, startedAt: null, exit: null }, [], Operation.Cancel(), Operation.Delete())
+        ? go(
+            { _tag: "Deleting", identity: null, startedAt: null, exit: null },
+            [],
+            Operation.Cancel(),
+            Operation.Delete()
+          )
         : reject(state, "created", "stopped")
     case "Signal":
       return reject(state, "created", "running", "paused")
@@ -173,12 +181,7 @@ const starting = (facts: Facts, state: Of<"Starting">, input: Input): Next => {
         : finished(state)
     case "Delete":
       return input.force
-        ? go(
-            { _tag: "Deleting", identity, startedAt: null, exit: null },
-            [],
-            Operation.Cancel(),
-            Operation.Delete()
-          )
+        ? go({ _tag: "Deleting", identity, startedAt: null, exit: null }, [], Operation.Cancel(), Operation.Delete())
         : reject(state, "created", "stopped")
     case "Oom":
       return go(state, [oom(facts)])
@@ -269,9 +272,7 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
     case "DeleteFailed":
       if (identity === null) return go({ _tag: "Deleted", exit: null })
       if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
-      return go(
-        startedAt === null ? { _tag: "Created", identity } : { _tag: "Running", identity, startedAt }
-      )
+      return go(startedAt === null ? { _tag: "Created", identity } : { _tag: "Running", identity, startedAt })
     case "Signal":
       return exit === null
         ? go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))

@@ -17,16 +17,18 @@ const toInit = (input: TaskMachine.Input): Addressed => ({ execId: null, input }
 const reported = (...reports: ReadonlyArray<Addressed>): Outcome => ({ reports, error: null })
 
 /** A failed operation reports that, and its error goes to whoever asked. A defect counts as a failure: the state must not hang on it. */
-const orElse = (failed: ReadonlyArray<Addressed>) => (self: Effect.Effect<Outcome, BerthError>): Effect.Effect<Outcome> =>
-  Effect.catchCause(self, (cause) => {
-    const found = Cause.findError(cause)
-    if (Result.isSuccess(found)) return Effect.succeed({ reports: failed, error: found.success })
-    if (!Cause.hasDies(cause)) return Effect.failCause(found.failure)
-    return Effect.as(Effect.logError("an operation crashed", cause), {
-      reports: failed,
-      error: new Internal({ reference: "operation" })
+const orElse =
+  (failed: ReadonlyArray<Addressed>) =>
+  (self: Effect.Effect<Outcome, BerthError>): Effect.Effect<Outcome> =>
+    Effect.catchCause(self, (cause) => {
+      const found = Cause.findError(cause)
+      if (Result.isSuccess(found)) return Effect.succeed({ reports: failed, error: found.success })
+      if (!Cause.hasDies(cause)) return Effect.failCause(found.failure)
+      return Effect.as(Effect.logError("an operation crashed", cause), {
+        reports: failed,
+        error: new Internal({ reference: "operation" })
+      })
     })
-  })
 
 export const make = Effect.gen(function* () {
   const host = yield* ProcessHost
@@ -105,11 +107,13 @@ export const make = Effect.gen(function* () {
       case "Resume":
         return host.resume(ref).pipe(Effect.as(reported(toInit(ResumeDone()))), orElse([toInit(ResumeFailed())]))
       case "Signal":
-        return host.signal({ ref: { ...ref, execId: null }, signal: operation.signal, all: operation.all }).pipe(
-          Effect.andThen(operation.thaw ? Effect.ignore(host.resume(ref)) : Effect.void),
-          Effect.as(reported()),
-          orElse([])
-        )
+        return host
+          .signal({ ref: { ...ref, execId: null }, signal: operation.signal, all: operation.all })
+          .pipe(
+            Effect.andThen(operation.thaw ? Effect.ignore(host.resume(ref)) : Effect.void),
+            Effect.as(reported()),
+            orElse([])
+          )
       case "Delete":
         return remove(tree, ref)
       case "Cancel":

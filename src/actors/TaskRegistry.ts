@@ -7,7 +7,15 @@ import { withConsoleSize } from "../schema/OciSpec.ts"
 import type { OciProcess, OciSpec } from "../schema/OciSpec.ts"
 import type { Stdio, TerminalSize } from "../schema/Process.ts"
 import { defaultStdio } from "../schema/Process.ts"
-import type { ByProcess, CreateTask, DeleteExec, DeleteTask, ExecTask, ListRequest, OutputRequest } from "../schema/Requests.ts"
+import type {
+  ByProcess,
+  CreateTask,
+  DeleteExec,
+  DeleteTask,
+  ExecTask,
+  ListRequest,
+  OutputRequest
+} from "../schema/Requests.ts"
 import type { ResizeRequest, SignalRequest, StdinRequest, StopRequest, WaitRequest } from "../schema/Requests.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 import { toProcess, toTask } from "../schema/TaskState.ts"
@@ -159,7 +167,10 @@ const make = Effect.gen(function* () {
 
   const remove = Effect.fn("Tasks.delete")(function* ({ force, id }: DeleteTask) {
     const actor = yield* find(id)
-    const { state } = (yield* actor.command({ execId: null, input: TaskMachine.Command.Delete({ force: force ?? false }) })).task
+    const { state } = (yield* actor.command({
+      execId: null,
+      input: TaskMachine.Command.Delete({ force: force ?? false })
+    })).task
     return state._tag === "Deleted" ? state.exit : null
   })
 

@@ -92,8 +92,22 @@ const stepInit = (tree: Tree, input: TaskMachine.Input): Step => {
 const killed = (tree: Tree, { exitedAt }: Exit): ReadonlyArray<NewEvent> =>
   Array.from(tree.execs.values()).flatMap(({ id, state }) => {
     if (!ProcessMachine.isLive(state) || !("identity" in state) || state.identity === null) return []
-    const exit = { id, pid: state.identity.pid, exitStatus: sigkilled, exitedAt, oomKilled: false, source: "inferred" as const }
-    return told(tree, ProcessMachine.transition({ containerId: tree.task.id, execId: id }, state, ProcessMachine.Report.Exited({ exit })).events)
+    const exit = {
+      id,
+      pid: state.identity.pid,
+      exitStatus: sigkilled,
+      exitedAt,
+      oomKilled: false,
+      source: "inferred" as const
+    }
+    return told(
+      tree,
+      ProcessMachine.transition(
+        { containerId: tree.task.id, execId: id },
+        state,
+        ProcessMachine.Report.Exited({ exit })
+      ).events
+    )
   })
 
 const transit = (tree: Tree, input: TaskMachine.Input): Step => {
@@ -125,7 +139,11 @@ const transit = (tree: Tree, input: TaskMachine.Input): Step => {
 const stepExec = (tree: Tree, execId: ExecId, input: ProcessMachine.Input): Step => {
   const record = tree.execs.get(execId)
   if (record === undefined) return nothing(tree, { _tag: "NoSuchExec" })
-  if (input._tag === "Start" && record.state._tag === "Created" && (tree.held !== null || tree.task.state._tag !== "Running")) {
+  if (
+    input._tag === "Start" &&
+    record.state._tag === "Created" &&
+    (tree.held !== null || tree.task.state._tag !== "Running")
+  ) {
     const met = tree.held === null ? found(tree.task.state._tag) : "stopped"
     return nothing(tree, { _tag: "Precondition", found: met, allowed: ["running"] })
   }

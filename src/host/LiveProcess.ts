@@ -44,7 +44,11 @@ const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) 
   )
 
 /** What has happened is so, also where it cannot be written down. */
-export const note = (directory: Directory, live: Live, patch: Pick<HostedRecord, "started"> | Pick<HostedRecord, "paused">) =>
+export const note = (
+  directory: Directory,
+  live: Live,
+  patch: Pick<HostedRecord, "started"> | Pick<HostedRecord, "paused">
+) =>
   Effect.catch(change(directory, live, patch), (error) =>
     Effect.andThen(
       Effect.sync(() => {

@@ -5,7 +5,15 @@
  */
 import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
 import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
-import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostedRecord, Ref } from "../schema/Host.ts"
+import type {
+  ContainerRef,
+  CreateRequest,
+  DeleteResult,
+  ExecRequest,
+  Hosted,
+  HostedRecord,
+  Ref
+} from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
@@ -220,7 +228,10 @@ const make = Effect.gen(function* () {
     const container = yield* find(ref)
     const { driver, init, target } = container
     container.maybeFrozen = true
-    yield* toTheEnd(container, Effect.andThen(driver.pause(target), LiveProcess.note(directory, init, { paused: true })))
+    yield* toTheEnd(
+      container,
+      Effect.andThen(driver.pause(target), LiveProcess.note(directory, init, { paused: true }))
+    )
   })
 
   const resume = Effect.fn("ProcessHost.resume")(function* (ref: ContainerRef) {
@@ -240,7 +251,9 @@ const make = Effect.gen(function* () {
     yield* Deferred.await(init.told).pipe(Effect.timeoutOption(killPatience))
   })
 
-  const remove = Effect.fn("ProcessHost.delete")(function* (ref: ContainerRef): Effect.fn.Return<DeleteResult, HostError> {
+  const remove = Effect.fn("ProcessHost.delete")(function* (
+    ref: ContainerRef
+  ): Effect.fn.Return<DeleteResult, HostError> {
     const key = containerKey(ref)
     const pending = creating.get(key)
     if (pending !== undefined) yield* Fiber.interrupt(pending)
@@ -269,7 +282,11 @@ const make = Effect.gen(function* () {
     yield* reaper.signal(live.record.identity, sigkill)
     yield* Deferred.await(live.told).pipe(Effect.timeoutOption(killPatience))
     if (live.record.exit === null) {
-      return yield* new Unavailable({ what: `exec "${ref.execId}"`, problem: "it does not end", mend: "resume its task" })
+      return yield* new Unavailable({
+        what: `exec "${ref.execId}"`,
+        problem: "it does not end",
+        mend: "resume its task"
+      })
     }
     yield* Scope.close(live.scope, Outcome.void)
     container.execs.delete(ref.execId)

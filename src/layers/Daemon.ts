@@ -44,9 +44,7 @@ export const runDaemon = Effect.fn("runDaemon")(
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
     if (first === undefined) return yield* Effect.never
-    yield* Layer.build(
-      Layer.mergeAll(first, ...rest).pipe(Layer.provide([handlers, Session.layer]))
-    )
+    yield* Layer.build(Layer.mergeAll(first, ...rest).pipe(Layer.provide([handlers, Session.layer])))
     yield* Console.log(`berth ${settings.config.version} is ready on ${options.listen.join(", ")}`)
     return yield* Effect.never
   },

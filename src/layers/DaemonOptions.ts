@@ -37,12 +37,12 @@ export const cgroupPrefix = (state: string): string =>
 
 const invalid = (field: string) => (problem: string) => new InvalidArgument({ field, problem })
 
-const readConfig = Effect.fnUntraced(function* (file: string | null) {
-  if (file === null) return {} satisfies ConfigFile as ConfigFile
+const readConfig = Effect.fnUntraced(function* (
+  file: string | null
+): Effect.fn.Return<ConfigFile, InvalidArgument, FileSystem.FileSystem> {
+  if (file === null) return {}
   const fs = yield* FileSystem.FileSystem
-  const text = yield* fs
-    .readFileString(file)
-    .pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
+  const text = yield* fs.readFileString(file).pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
   return yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
     Effect.mapError((error) => invalid("config")(error.message.replaceAll(/\s+/g, " ")))
   )

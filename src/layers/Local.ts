@@ -25,7 +25,10 @@ export const runtimes = ({ runtimes, state }: LocalOptions) =>
 /** Takes over what an earlier host of the state folder left, then serves. */
 export const layer = (options: LocalOptions) =>
   LocalHost.layer.pipe(
-    Layer.provide([Reaper.layer, Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })]),
+    Layer.provide([
+      Reaper.layer,
+      Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })
+    ]),
     Layer.provide([LocalIo.layer, FileTaskDirectory.layer({ state: options.state })]),
     Layer.provide(Children.layer),
     Layer.provide(Libc.layer)

@@ -65,7 +65,9 @@ const make = Effect.gen(function* () {
       })
     )
 
-  const sweepStrays = Effect.repeat(Effect.andThen(Effect.sleep(strayInterval), strays.sweep()), { until: (left) => !left })
+  const sweepStrays = Effect.repeat(Effect.andThen(Effect.sleep(strayInterval), strays.sweep()), {
+    until: (left) => !left
+  })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(children.stranger, sweepStrays)))
   yield* Effect.addFinalizer(() =>
     Effect.forEach(Array.from(claims.values()), ({ done }) => Deferred.interrupt(done), { discard: true })

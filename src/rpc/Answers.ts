@@ -38,7 +38,9 @@ export const scrub = (response: RpcMessage.FromServerEncoded): RpcMessage.FromSe
 }
 
 /** Puts the gate before a protocol. */
-export const scrubbed = <E, R>(protocol: Layer.Layer<RpcServer.Protocol, E, R>): Layer.Layer<RpcServer.Protocol, E, R> =>
+export const scrubbed = <E, R>(
+  protocol: Layer.Layer<RpcServer.Protocol, E, R>
+): Layer.Layer<RpcServer.Protocol, E, R> =>
   Layer.effect(
     RpcServer.Protocol,
     Effect.map(RpcServer.Protocol, (inner) =>

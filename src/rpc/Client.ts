@@ -82,5 +82,4 @@ const make = Effect.fnUntraced(function* (address: string) {
 })
 
 /** The four services of the daemon that the protocol leads to; `address` is for messages. */
-export const layer = (address: string) =>
-  Layer.effectContext(make(address)).pipe(Layer.provide(Session.layerClient))
+export const layer = (address: string) => Layer.effectContext(make(address)).pipe(Layer.provide(Session.layerClient))

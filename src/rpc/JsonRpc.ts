@@ -91,8 +91,8 @@ const translate = (document: unknown): unknown => {
     const why = Option.getOrUndefined(decodeRefusal(error.data))
     if (why === undefined) return failure(null, -32603, "internal error")
     return why.name === "NotJson"
-      ? failure(null, -32700, "not JSON")
-      : failure(null, -32600, "not a JSON-RPC 2.0 request, or a batch of them with an id each")
+      ? failure(null, -32700, "the request is not JSON-RPC 2.0")
+      : failure(null, -32600, "neither a request nor a batch of them, each with an id of its own")
   }
   const typed = Option.flatMap(decodeFailures(error.data), ([first]) => decodeError(first?.error))
   if (Option.isNone(typed)) return failure(id, -32603, "internal error")
@@ -113,7 +113,9 @@ export const layer = Layer.sync(RpcSerialization.RpcSerialization, () => {
       /** Effect makes it an empty text. */
       let nullId = false
       const withId = (response: unknown) =>
-        nullId && Option.exists(decodeId(response), ({ id }) => id === "") ? Object.assign({}, response, { id: null }) : response
+        nullId && Option.exists(decodeId(response), ({ id }) => id === "")
+          ? Object.assign({}, response, { id: null })
+          : response
       return {
         decode: (data) => {
           const text = typeof data === "string" ? data : new TextDecoder().decode(data)
@@ -127,7 +129,9 @@ export const layer = Layer.sync(RpcSerialization.RpcSerialization, () => {
           const text = parser.encode(response)
           if (typeof text !== "string") return text
           const document: unknown = JSON.parse(text)
-          const responses = gather(streams, Array.isArray(document) ? document : [document]).map((each) => withId(translate(each)))
+          const responses = gather(streams, Array.isArray(document) ? document : [document]).map((each) =>
+            withId(translate(each))
+          )
           const [first] = responses
           if (first === undefined) return undefined
           return JSON.stringify(batch ? responses : first)

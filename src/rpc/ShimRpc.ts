@@ -12,7 +12,10 @@ const error = BerthError
 const done = Schema.Null
 
 export class ShimRpc extends RpcGroup.make(
-  Rpc.make("Hello", { success: Schema.Struct({ protocol: Schema.Int, version: Schema.String, pid: Schema.Int }), error }),
+  Rpc.make("Hello", {
+    success: Schema.Struct({ protocol: Schema.Int, version: Schema.String, pid: Schema.Int }),
+    error
+  }),
   Rpc.make("Create", { payload: CreateRequest, success: Hosted, error }),
   Rpc.make("Start", { payload: ContainerRef, success: done, error }),
   Rpc.make("Exec", { payload: ExecRequest, success: Hosted, error }),

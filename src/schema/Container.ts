@@ -44,7 +44,9 @@ export type Container = typeof Container.Type
 export const NewContainer = Schema.Struct({
   id: ContainerId,
   labels: Schema.optionalKey(Labels),
-  runtime: Schema.optionalKey(Schema.Struct({ name: RuntimeName, options: Schema.optionalKey(Runtime.fields.options) })),
+  runtime: Schema.optionalKey(
+    Schema.Struct({ name: RuntimeName, options: Schema.optionalKey(Runtime.fields.options) })
+  ),
   spec: OciSpec,
   snapshotKey: Schema.optionalKey(Schema.NullOr(Schema.String)),
   snapshotter: Schema.optionalKey(Schema.NullOr(Schema.String)),

@@ -77,27 +77,30 @@ export const ProcessRecord = Schema.Struct({
 })
 export type ProcessRecord = typeof ProcessRecord.Type
 
-const startedAt = (state: TaskState | ProcessState): DateTime.Utc | null => ("startedAt" in state ? state.startedAt : null)
+const startedAt = (state: TaskState | ProcessState): DateTime.Utc | null =>
+  "startedAt" in state ? state.startedAt : null
 const pid = (state: TaskState | ProcessState): number | null =>
   "identity" in state && state.identity !== null ? state.identity.pid : null
 /** The exit that clients may know; one that is only held is not yet announced. */
 const announced = (state: TaskState | ProcessState): Exit | null =>
   "exit" in state && state._tag !== "Creating" && state._tag !== "Starting" ? state.exit : null
 
+const taskStatuses = {
+  Creating: "created",
+  Created: "created",
+  Starting: "created",
+  Running: "running",
+  Pausing: "pausing",
+  Paused: "paused",
+  Resuming: "paused",
+  Stopped: "stopped",
+  Deleted: "deleted"
+} as const
+
 /** The status that clients see of a task state. */
 export const taskStatus = (state: TaskState): TaskStatus => {
-  switch (state._tag) {
-    case "Creating":
-    case "Created":
-    case "Starting":
-      return "created"
-    case "Resuming":
-      return "paused"
-    case "Deleting":
-      return state.exit !== null ? "stopped" : state.startedAt !== null ? "running" : "created"
-    default:
-      return state._tag.toLowerCase() as Lowercase<typeof state._tag>
-  }
+  if (state._tag !== "Deleting") return taskStatuses[state._tag]
+  return state.exit !== null ? "stopped" : state.startedAt !== null ? "running" : "created"
 }
 
 /** A task record as clients see it. */

@@ -29,11 +29,7 @@ export type DriverError = RuntimeFailed | Unsupported | Unavailable
 export interface Driver {
   readonly info: DriverInfo
   /** Returns the pid of init, which waits to be started. `console`: where to send its terminal, if it has one. */
-  readonly create: (
-    target: Target,
-    stdio: Descriptors,
-    console?: string | null
-  ) => Effect.Effect<number, DriverError>
+  readonly create: (target: Target, stdio: Descriptors, console?: string | null) => Effect.Effect<number, DriverError>
   readonly start: (target: Target) => Effect.Effect<void, DriverError>
   /** Starts a process beside init and returns its pid. */
   readonly exec: (

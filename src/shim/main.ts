@@ -42,8 +42,6 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
 })
 
-serve(state).pipe(
-  Effect.provide(NodeServices.layer),
-  Effect.provideService(Logger.LogToStderr, true),
-  (program) => runMain(program)
+serve(state).pipe(Effect.provide(NodeServices.layer), Effect.provideService(Logger.LogToStderr, true), (program) =>
+  runMain(program)
 )

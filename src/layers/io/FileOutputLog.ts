@@ -164,7 +164,9 @@ export const layer = (options: { readonly root: string }): Layer.Layer<OutputLog
     const remove = Effect.fn("OutputLog.remove")(function* (ref: ProcessRef) {
       const path = ref.execId === null ? folder(ref.namespace, ref.containerId) : file(ref)
       yield* Effect.tryPromise(() => rm(path, { recursive: true, force: true })).pipe(
-        Effect.catch(({ cause }) => Effect.logWarning(`cannot remove the log of "${processKey(ref)}": ${codeOf(cause)}`))
+        Effect.catch(({ cause }) =>
+          Effect.logWarning(`cannot remove the log of "${processKey(ref)}": ${codeOf(cause)}`)
+        )
       )
       if (ref.execId !== null) return
       // Only the last container's logs leave an empty folder; for any other this fails.

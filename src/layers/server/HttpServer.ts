@@ -19,8 +19,9 @@ import { bound } from "./Listen.ts"
 /** Largest request body; the largest spec in use is far below. Beyond it: 413. */
 const maxBody = ByteSize.fromStringUnsafe("4 MiB")
 
-const rpc = (protocol: Layer.Layer<RpcServer.Protocol, never, RpcSerialization.RpcSerialization | HttpRouter.HttpRouter>) =>
-  RpcServer.layer(BerthRpc, { disableFatalDefects: true }).pipe(Layer.provide(scrubbed(protocol)))
+const rpc = (
+  protocol: Layer.Layer<RpcServer.Protocol, never, RpcSerialization.RpcSerialization | HttpRouter.HttpRouter>
+) => RpcServer.layer(BerthRpc, { disableFatalDefects: true }).pipe(Layer.provide(scrubbed(protocol)))
 
 const routes = Layer.mergeAll(
   rpc(RpcServer.layerProtocolHttp({ path: "/rpc" })).pipe(Layer.provide(Ndjson.layerBody)),

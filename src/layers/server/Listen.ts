@@ -53,7 +53,11 @@ export const bound = Effect.fnUntraced(function* ({ path }: Listen) {
   if (found === "forbidden") return yield* new PermissionDenied({ problem: `no permission for the socket ${path}` })
   if (found === "dead") {
     if ((yield* fs.stat(path)).type !== "Socket") {
-      return yield* new Unavailable({ what: `socket ${path}`, problem: "the file is not a socket", mend: "choose another --listen" })
+      return yield* new Unavailable({
+        what: `socket ${path}`,
+        problem: "the file is not a socket",
+        mend: "choose another --listen"
+      })
     }
     yield* fs.remove(path)
   }

@@ -38,11 +38,13 @@ const launch = (state: string) => {
 
 /** Returns when the shim answers. */
 export const startShim = Effect.fn("startShim")(function* (state: string) {
-  const failed = (problem: string) =>
-    new Unavailable({ what: "shim", problem, mend: `see ${join(state, "shim.log")}` })
+  const failed = (problem: string) => new Unavailable({ what: "shim", problem, mend: `see ${join(state, "shim.log")}` })
   yield* Effect.try({ try: () => launch(state), catch: (error) => failed(String(error)) })
   yield* probe(socketOf(state)).pipe(
     Effect.repeat({ schedule: Schedule.spaced("5 millis"), until: (found) => found === "alive" }),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.fail(failed("it did not start in 10 seconds")) })
+    Effect.timeoutOrElse({
+      duration: "10 seconds",
+      orElse: () => Effect.fail(failed("it did not start in 10 seconds"))
+    })
   )
 })
