@@ -52,7 +52,8 @@ const block = 5
 const togetherRounds = 3
 /** Lifecycles of each lane in a round of `together`. */
 const perLane = 4
-const warmUps = 3
+/** Servers live long, and compile as they go: what they take for their first containers says little. */
+const warmUps = 20
 
 /** What runs in every container is replaced, but not what holds it. */
 const specification = (rootfs: string) =>

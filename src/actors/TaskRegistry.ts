@@ -1,12 +1,12 @@
 /** All task actors of this daemon, and `Tasks` over them: the only way in from outside. */
-import { DateTime, Effect, Fiber, FileSystem, Layer, Option, Stream } from "effect"
+import { DateTime, Effect, Fiber, FileSystem, Layer, Option, Schema, Stream } from "effect"
 import { AlreadyExists, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
 import type { OciProcess, OciSpec } from "../schema/OciSpec.ts"
-import type { Stdio, TerminalSize } from "../schema/Process.ts"
-import { defaultStdio } from "../schema/Process.ts"
+import type { Stdio } from "../schema/Process.ts"
+import { defaultStdio, TerminalSize } from "../schema/Process.ts"
 import type {
   ByProcess,
   CreateTask,
@@ -38,6 +38,9 @@ const paths = (stdio: Stdio, logFile: string | null, terminal: boolean) => {
   const output = stdio.log._tag === "json" ? logFile : stdio.log._tag === "file" ? stdio.log.path : null
   return { stdin: null, stdout: output, stderr: terminal ? null : output }
 }
+
+// Apps that embed the services come here without a boundary that decodes.
+const isSize = Schema.is(TerminalSize)
 
 /** What runs, with the size that was asked for its terminal. */
 const sized = (process: OciProcess, size: TerminalSize | undefined) => withConsoleSize(process, size ?? null)
@@ -252,8 +255,11 @@ const make = Effect.gen(function* () {
     yield* host.closeStdin(ref)
   })
 
-  const resize = Effect.fn("Tasks.resize")(function* ({ height, width, ...process }: ResizeRequest) {
-    const { actor, ref } = yield* findProcess(process)
+  const resize = Effect.fn("Tasks.resize")(function* ({ execId, height, id, width }: ResizeRequest) {
+    const { actor, ref } = yield* findProcess({ id, execId: execId ?? null })
+    if (!isSize({ width, height })) {
+      return yield* new InvalidArgument({ field: "size", problem: `no terminal can have ${width} by ${height}` })
+    }
     const { execs, task } = actor.read()
     const exec = ref.execId === null ? undefined : execs.get(ref.execId)
     const hasTerminal = exec === undefined ? task.terminal : exec.spec.terminal === true

@@ -68,7 +68,8 @@ const gather = (streams: Streams, documents: ReadonlyArray<unknown>): ReadonlyAr
   documents.flatMap((document) => {
     const chunk = decodeChunk(document)
     if (Option.isSome(chunk)) {
-      streams.get(chunk.value.id)?.push(...chunk.value.result)
+      const { id, result } = chunk.value
+      streams.set(id, [...(streams.get(id) ?? []), ...result])
       return []
     }
     const end = decodeEnd(document)

@@ -1,7 +1,7 @@
 /** A container: pure metadata. What runs is a task (`Task.ts`). */
 import { Schema } from "effect"
 import { ContainerId, Namespace, RuntimeName } from "./Ids.ts"
-import { OciSpec } from "./OciSpec.ts"
+import { OciSpec, VettedSpec } from "./OciSpec.ts"
 
 /** Most bytes that the key and the value of one label may have together. */
 export const maxLabelBytes = 4096
@@ -31,7 +31,7 @@ export const Container = Schema.Struct({
   id: ContainerId,
   labels: Labels,
   runtime: Runtime,
-  spec: OciSpec,
+  spec: VettedSpec,
   snapshotKey: Schema.NullOr(Schema.String),
   snapshotter: Schema.NullOr(Schema.String),
   createdAt: Schema.DateTimeUtcFromString,

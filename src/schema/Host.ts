@@ -1,7 +1,7 @@
 /** What passes between the daemon and the process host (the shim), and what the host keeps on disk. */
 import { Schema } from "effect"
 import { ContainerId, ExecId, Namespace, RuntimeName } from "./Ids.ts"
-import { OciProcess, OciSpec } from "./OciSpec.ts"
+import { OciProcess, VettedSpec } from "./OciSpec.ts"
 import { Exit, Stdio } from "./Process.ts"
 import { Identity } from "./TaskState.ts"
 
@@ -15,7 +15,7 @@ export type ContainerRef = typeof ContainerRef.Type
 
 const io = { stdio: Stdio, logFile: Schema.NullOr(Schema.String) }
 
-export const CreateRequest = Schema.Struct({ ...ContainerRef.fields, runtime: RuntimeName, spec: OciSpec, ...io })
+export const CreateRequest = Schema.Struct({ ...ContainerRef.fields, runtime: RuntimeName, spec: VettedSpec, ...io })
 export type CreateRequest = typeof CreateRequest.Type
 
 /** What the host answers to `create` and `exec`. `stdin` is the path of the FIFO; `bundle` of the folder that the task lives in. */

@@ -128,3 +128,14 @@ export const OciSpec = OpenStruct({
   linux: optional(OciLinux)
 })
 export type OciSpec = typeof OciSpec.Type
+
+/**
+ * A specification that was decoded when it came in. From there it passes as it is: looking at all of it again on the way out, into the store, out of it and
+ * to the shim would cost more than all of these.
+ */
+export const VettedSpec = Schema.declare<OciSpec>(
+  (input): input is OciSpec => typeof input === "object" && input !== null,
+  {
+    expected: "OciSpec"
+  }
+)

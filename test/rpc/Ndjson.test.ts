@@ -1,0 +1,47 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { RpcSerialization } from "effect/rpc"
+import * as Ndjson from "../../src/rpc/Ndjson.ts"
+
+const parser = Effect.map(RpcSerialization.RpcSerialization, (serialization) => serialization.makeUnsafe())
+const bytes = (text: string) => new TextEncoder().encode(text)
+const unreadable = `${JSON.stringify({ _tag: "Defect", defect: "the message cannot be read" })}\n`
+
+describe("of a body", () => {
+  const test = (name: string, body: (of: RpcSerialization.Parser) => void) =>
+    it.effect(name, () => Effect.map(parser, body).pipe(Effect.provide(Ndjson.layerBody)))
+
+  test("the last line needs no end", ({ decode }) => {
+    assert.deepStrictEqual(decode('{"a":1}\n{"b":2}'), [{ a: 1 }, { b: 2 }])
+  })
+  test("an end does no harm, nor do empty lines, nor those of Windows", ({ decode }) => {
+    assert.deepStrictEqual(decode('{"a":1}\r\n\n{"b":2}\r\n'), [{ a: 1 }, { b: 2 }])
+  })
+  test("bytes are text", ({ decode }) => {
+    assert.deepStrictEqual(decode(bytes('"é"')), ["é"])
+  })
+  test("a line that is not JSON is an error", ({ decode }) => {
+    assert.throws(() => decode('{"a":1}\nnot json'))
+    assert.throws(() => decode('{"a":'))
+  })
+})
+
+describe("of a connection", () => {
+  const test = (name: string, body: (of: RpcSerialization.Parser) => void) =>
+    it.effect(name, () => Effect.map(parser, body).pipe(Effect.provide(Ndjson.layer)))
+
+  test("a message may come in pieces, in the middle of a character too", ({ decode }) => {
+    const [first, second] = [bytes('{"a":"é"}\n').slice(0, 7), bytes('{"a":"é"}\n').slice(7)]
+    assert.deepStrictEqual([decode(first), decode(second)], [[], [{ a: "é" }]])
+  })
+  test("a defect is answered, and nothing of it", ({ encode }) => {
+    const defect = { _tag: "Defect", defect: { name: "TypeError", message: "secret", stack: "secret" } }
+    assert.strictEqual(encode(defect), unreadable)
+    assert.strictEqual(encode([{ _tag: "Pong" }, defect]), `{"_tag":"Pong"}\n${unreadable}`)
+  })
+  test("everything else is as it is", ({ encode }) => {
+    const chunk = { _tag: "Chunk", requestId: "1", values: [{ _tag: "Defect", defect: "of a client's own data" }] }
+    assert.strictEqual(encode(chunk), `${JSON.stringify(chunk)}\n`)
+    assert.strictEqual(encode("Defect"), '"Defect"\n')
+  })
+})
