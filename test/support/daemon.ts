@@ -48,7 +48,7 @@ export interface Daemon {
   readonly root: string
   readonly state: string
   readonly pid: number
-  /** Everything it has printed. */
+  /** Everything it has printed, and with what it ended. */
   readonly log: () => string
 }
 
@@ -68,6 +68,7 @@ export const daemonOn = Effect.fnUntraced(function* (
       })
       child.stdout.on("data", (bytes) => (text += bytes))
       child.stderr.on("data", (bytes) => (text += bytes))
+      child.once("exit", (code, signal) => (text += `ended with ${code ?? signal}\n`))
       return child
     }),
     (child) => Effect.andThen(Effect.sync(() => child.kill("SIGTERM")), ended(child))

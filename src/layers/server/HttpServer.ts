@@ -3,7 +3,7 @@
  * outside and are shared by all of them.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { ByteSize, Effect, Layer } from "effect"
+import { ByteSize, Effect, FileSystem, Layer } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import type { RpcSerialization } from "effect/rpc"
@@ -33,6 +33,12 @@ const routes = Layer.mergeAll(
 
 /** Serves until its scope closes. Building it succeeds when the listener accepts connections. */
 export const layer = (listen: Listen) =>
+  ownersOnly(listen).pipe(Layer.provideMerge(serving(listen)))
+
+/** Whoever may write to the socket may do everything. */
+const ownersOnly = ({ path }: Listen) => Layer.effectDiscard(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.chmod(path, 0o600)))
+
+const serving = (listen: Listen) =>
   HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(
       Layer.unwrap(
