@@ -2,9 +2,10 @@
  * Keeps actors and host agreeing. At boot it revives an actor for every stored task; then it watches the host for as long as the daemon lives: a snapshot
  * settles what each task missed, later events are passed on. When the host dies it watches the next one.
  */
-import { DateTime, Deferred, Effect, Layer, Schedule, Stream } from "effect"
+import { DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
+import type { TaskState } from "../schema/TaskState.ts"
 import { MetadataStore } from "../services/MetadataStore.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
 import { Actors } from "./Actors.ts"
@@ -64,6 +65,9 @@ export const settle = (
   }
 }
 
+/** States in which an operation is waiting for the host's answer. */
+const underWay: ReadonlySet<TaskState["_tag"]> = new Set(["Creating", "Starting", "Pausing", "Resuming", "Deleting"])
+
 const make = Effect.gen(function* () {
   const actors = yield* Actors
   const host = yield* ProcessHost
@@ -83,7 +87,7 @@ const make = Effect.gen(function* () {
     for (const [actor, tree] of before) {
       const { state } = tree.task
       // After boot, operations under way still have their callers: they get their own answers.
-      if (!boot && (state._tag === "Creating" || state._tag === "Deleting")) continue
+      if (!boot && underWay.has(state._tag)) continue
       for (const report of settle(tree, records, now)) yield* actor.tell(report)
     }
     const known = new Set(
@@ -126,8 +130,12 @@ const make = Effect.gen(function* () {
     const before = actors.all().map((actor) => [actor, actor.read()] as const)
     return Stream.runForEach(host.watch, onEvent(before, !Deferred.isDoneUnsafe(settled)))
   }).pipe(
-    Effect.tapError((error) => Effect.logWarning(`${error.message}; waiting for the next one`)),
-    Effect.retry(Schedule.spaced("100 millis")),
+    // However a watch ends, the next one begins: a daemon that does not watch would never learn of another exit.
+    Effect.exit,
+    Effect.flatMap((end) =>
+      Exit.isFailure(end) ? Effect.logWarning("the watch of the shim ended, beginning anew", end.cause) : Effect.void
+    ),
+    Effect.repeat(Schedule.spaced("100 millis")),
     Effect.forkScoped
   )
   // Nobody is served before: a task that is made meanwhile would look like one that was left half-made.

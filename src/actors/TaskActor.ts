@@ -162,7 +162,11 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       Effect.ignoreCause,
       Effect.forkIn(scope)
     )
-    if (exclusive) underWay.set(execId, fiber)
+    if (!exclusive) return
+    underWay.set(execId, fiber)
+    fiber.addObserver(() => {
+      if (underWay.get(execId) === fiber) underWay.delete(execId)
+    })
   })
 
   /** Commits a step; only then is it true. */

@@ -39,6 +39,7 @@ export const make = Effect.gen(function* () {
   const create = (request: CreateRequest): Effect.Effect<Outcome> =>
     host.create(request).pipe(
       Effect.map(({ bundle, identity }) => reported(toInit(TaskMachine.Report.CreateDone({ identity, bundle })))),
+      Effect.tapError(() => outputLog.remove({ ...request, execId: null })),
       orElse([toInit(TaskMachine.Report.CreateFailed())])
     )
 

@@ -94,7 +94,19 @@ const make = Effect.gen(function* () {
     let created = false
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const bundle = yield* directory.create(namespace, containerId, request.spec)
+        const leftover = { namespace, containerId, bundle: directory.directory(ref) }
+        // A host that died in the middle of a create left a folder of which it wrote down nothing, and perhaps a container.
+        const clear = Effect.andThen(driver.delete(leftover, { force: true }), directory.remove(ref))
+        const bundle = yield* Effect.catchTag(
+          directory.create(namespace, containerId, request.spec),
+          "AlreadyExists",
+          (error) =>
+            Effect.flatMap(directory.load(ref), (record) =>
+              Option.isSome(record)
+                ? Effect.fail(error)
+                : Effect.andThen(clear, directory.create(namespace, containerId, request.spec))
+            )
+        )
         const made = { namespace, containerId, bundle }
         target = made
         const { io, terminal } = yield* terminals

@@ -7,6 +7,9 @@ import { PermissionDenied } from "../schema/Errors.ts"
 import * as Client from "../rpc/Client.ts"
 import { parse } from "./server/Listen.ts"
 
+/** Largest answer, in bytes: a list of containers carries their specifications. */
+const maxFrame = 256 * 1024 * 1024
+
 export interface ClientOptions {
   /** `unix:///path/to/socket`. */
   readonly address: string
@@ -34,7 +37,7 @@ export const layerClient = (options: ClientOptions) =>
           })
         ),
         Layer.provide(Socket.layerWebSocket(`ws+unix:${path}:/rpc`)),
-        Layer.provide([NodeWS.layerWebSocketConstructor, RpcSerialization.layerNdjson])
+        Layer.provide([NodeWS.layerWebSocketConstructor, RpcSerialization.layerNdjsonWith({ maxBufferSize: maxFrame })])
       )
     })
   ).pipe(Layer.provide(NodeFileSystem.layer))

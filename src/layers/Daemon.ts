@@ -13,7 +13,7 @@ import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
 import * as RuntimeTable from "./RuntimeTable.ts"
 import * as HttpServer from "./server/HttpServer.ts"
-import { parse } from "./server/Listen.ts"
+import { bound, parse } from "./server/Listen.ts"
 import * as ShimHost from "./shim/ShimHost.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
@@ -40,6 +40,8 @@ export const runDaemon = Effect.fn("runDaemon")(
     const settings = yield* configure(options)
     const addresses = yield* Effect.forEach(options.listen, (address) => Effect.fromResult(parse(address)))
     yield* Effect.sync(() => process.umask(0o077))
+    // Before anything is touched that a daemon which is there already may be using.
+    yield* Effect.forEach(addresses, bound, { discard: true })
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
@@ -53,5 +55,7 @@ export const runDaemon = Effect.fn("runDaemon")(
     PlatformError: (error) => Effect.fail(new Unavailable({ what: "daemon", problem: error.message, mend: null })),
     ServeError: (error) => Effect.fail(new Unavailable({ what: "listener", problem: String(error.cause), mend: null }))
   }),
-  Effect.provide(NodeServices.layer)
+  Effect.provide(NodeServices.layer),
+  // Nobody collects spans yet, and they cost a millisecond of every lifecycle.
+  Effect.withTracerEnabled(false)
 )

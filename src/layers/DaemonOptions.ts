@@ -1,10 +1,12 @@
 /** What a daemon is told: by flags, and by a JSON file for what flags cannot say. */
-import { Effect, FileSystem, Path, Schema } from "effect"
+import { Effect, FileSystem, Path, Result, Schema } from "effect"
 import { createHash } from "node:crypto"
+import { join } from "node:path"
 import { InvalidArgument } from "../schema/Errors.ts"
 import { RuntimeName } from "../schema/Ids.ts"
 import { version } from "../version.ts"
 import { RuntimeTable } from "./RuntimeTable.ts"
+import { parse } from "./server/Listen.ts"
 
 export const defaultRoot = "/var/lib/berth"
 export const defaultState = "/run/berth"
@@ -58,6 +60,9 @@ export const configure = Effect.fn("configure")(function* (options: DaemonOption
   )
   const root = path.resolve(options.root)
   const state = path.resolve(options.state)
+  yield* Effect.fromResult(
+    parse(join(state, "shim.sock")).pipe(Result.mapError(({ problem }) => invalid("state")(problem)))
+  )
   for (const folder of [root, state]) yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
   return {
     config: { version, root, state, runtime, cgroupPrefix: cgroupPrefix(state) },

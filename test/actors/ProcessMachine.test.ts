@@ -15,15 +15,15 @@ const second: Exit = { ...exit, exitStatus: 255, source: "unknown" }
 const live = { identity, startedAt: at }
 
 const states: Record<string, ProcessState> = {
-  "Created": { _tag: "Created" },
-  "Starting": { _tag: "Starting", exit: null },
+  Created: { _tag: "Created" },
+  Starting: { _tag: "Starting", exit: null },
   "Starting+exit": { _tag: "Starting", exit },
-  "Running": { _tag: "Running", ...live },
-  "Stopped": { _tag: "Stopped", ...live, exit },
-  "Deleting": { _tag: "Deleting", ...live, exit: null },
+  Running: { _tag: "Running", ...live },
+  Stopped: { _tag: "Stopped", ...live, exit },
+  Deleting: { _tag: "Deleting", ...live, exit: null },
   "Deleting+exit": { _tag: "Deleting", ...live, exit },
   "Deleting unborn": { _tag: "Deleting", identity: null, startedAt: null, exit: null },
-  "Deleted": { _tag: "Deleted", exit }
+  Deleted: { _tag: "Deleted", exit }
 }
 
 const inputs: Record<string, Input> = {
@@ -41,47 +41,113 @@ const inputs: Record<string, Input> = {
 
 /** Cells as in `TaskMachine.test.ts`: `refused: allowed…`, `finished`, `-` (ignored), or `State [events] (operations)`. */
 const table: Record<string, Record<string, string>> = {
-  "Created": {
-    Start: "Starting (Start)", Term: "refused: running", Kill: "refused: running", Delete: "Deleted", Force: "Deleted",
-    StartDone: "Running [exec-started]", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-", Exited: "-"
+  Created: {
+    Start: "Starting (Start)",
+    Term: "refused: running",
+    Kill: "refused: running",
+    Delete: "Deleted",
+    Force: "Deleted",
+    StartDone: "Running [exec-started]",
+    StartFailed: "-",
+    DeleteDone: "-",
+    DeleteFailed: "-",
+    Exited: "-"
   },
-  "Starting": {
-    Start: "refused: created", Term: "refused: running", Kill: "refused: running", Delete: "refused: created stopped",
-    Force: "Deleting (Cancel Delete)", StartDone: "Running [exec-started]", StartFailed: "Created", DeleteDone: "-",
-    DeleteFailed: "-", Exited: "Starting+exit"
+  Starting: {
+    Start: "refused: created",
+    Term: "refused: running",
+    Kill: "refused: running",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    StartDone: "Running [exec-started]",
+    StartFailed: "Created",
+    DeleteDone: "-",
+    DeleteFailed: "-",
+    Exited: "Starting+exit"
   },
   "Starting+exit": {
-    Start: "refused: created", Term: "refused: running", Kill: "refused: running", Delete: "refused: created stopped",
-    Force: "Deleting+exit (Cancel Delete)", StartDone: "Stopped+exit [exec-started exit]", StartFailed: "Created",
-    DeleteDone: "-", DeleteFailed: "-", Exited: "-"
+    Start: "refused: created",
+    Term: "refused: running",
+    Kill: "refused: running",
+    Delete: "refused: created stopped",
+    Force: "Deleting+exit (Cancel Delete)",
+    StartDone: "Stopped+exit [exec-started exit]",
+    StartFailed: "Created",
+    DeleteDone: "-",
+    DeleteFailed: "-",
+    Exited: "-"
   },
-  "Running": {
-    Start: "refused: created", Term: "- (Signal 15)", Kill: "- (Signal 9)", Delete: "refused: created stopped",
-    Force: "Deleting (Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-",
+  Running: {
+    Start: "refused: created",
+    Term: "- (Signal 15)",
+    Kill: "- (Signal 9)",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Delete)",
+    StartDone: "-",
+    StartFailed: "-",
+    DeleteDone: "-",
+    DeleteFailed: "-",
     Exited: "Stopped+exit [exit]"
   },
-  "Stopped": {
-    Start: "refused: created", Term: "finished", Kill: "finished", Delete: "Deleting+exit (Delete)",
-    Force: "Deleting+exit (Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-", Exited: "-"
+  Stopped: {
+    Start: "refused: created",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "Deleting+exit (Delete)",
+    Force: "Deleting+exit (Delete)",
+    StartDone: "-",
+    StartFailed: "-",
+    DeleteDone: "-",
+    DeleteFailed: "-",
+    Exited: "-"
   },
-  "Deleting": {
-    Start: "refused: created stopped", Term: "finished", Kill: "finished", Delete: "refused: created stopped",
-    Force: "- (Cancel Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit [exit]", DeleteFailed: "Running",
+  Deleting: {
+    Start: "refused: created stopped",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)",
+    StartDone: "-",
+    StartFailed: "-",
+    DeleteDone: "Deleted+exit [exit]",
+    DeleteFailed: "Running",
     Exited: "Deleting+exit [exit]"
   },
   "Deleting+exit": {
-    Start: "refused: created stopped", Term: "finished", Kill: "finished", Delete: "refused: created stopped",
-    Force: "- (Cancel Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit", DeleteFailed: "Stopped+exit",
+    Start: "refused: created stopped",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)",
+    StartDone: "-",
+    StartFailed: "-",
+    DeleteDone: "Deleted+exit",
+    DeleteFailed: "Stopped+exit",
     Exited: "-"
   },
   "Deleting unborn": {
-    Start: "refused: created stopped", Term: "finished", Kill: "finished", Delete: "refused: created stopped",
-    Force: "- (Cancel Delete)", StartDone: "-", StartFailed: "-", DeleteDone: "Deleted+exit [exit]", DeleteFailed: "Created",
+    Start: "refused: created stopped",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)",
+    StartDone: "-",
+    StartFailed: "-",
+    DeleteDone: "Deleted+exit [exit]",
+    DeleteFailed: "Created",
     Exited: "Deleting+exit [exit]"
   },
-  "Deleted": {
-    Start: "finished", Term: "finished", Kill: "finished", Delete: "finished", Force: "finished",
-    StartDone: "-", StartFailed: "-", DeleteDone: "-", DeleteFailed: "-", Exited: "-"
+  Deleted: {
+    Start: "finished",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "finished",
+    Force: "finished",
+    StartDone: "-",
+    StartFailed: "-",
+    DeleteDone: "-",
+    DeleteFailed: "-",
+    Exited: "-"
   }
 }
 
@@ -99,7 +165,9 @@ const describe = (state: ProcessState, input: Input): string => {
     next.state === state ? "-" : `${next.state._tag}${held}`,
     next.events.length === 0 ? "" : `[${next.events.map(({ topic }) => topic.replace("/tasks/", "")).join(" ")}]`,
     orders.length === 0 ? "" : `(${orders.join(" ")})`
-  ].filter((part) => part !== "").join(" ")
+  ]
+    .filter((part) => part !== "")
+    .join(" ")
 }
 
 for (const [from, state] of Object.entries(states)) {
@@ -126,7 +194,9 @@ it("events name the container and the exec, and carry the exit whole", () => {
 
 it("is live while an exit may still come", () => {
   assert.deepStrictEqual(
-    Object.entries(states).filter(([, state]) => isLive(state)).map(([name]) => name),
+    Object.entries(states)
+      .filter(([, state]) => isLive(state))
+      .map(([name]) => name),
     ["Starting", "Starting+exit", "Running", "Deleting", "Deleting unborn"]
   )
 })

@@ -29,7 +29,11 @@ const run = Effect.fnUntraced(function* (...seconds: ReadonlyArray<number>) {
 it.effect("a success and a failure pass through, without a restart", () =>
   Effect.gen(function* () {
     let starts = 0
-    const once = <A, E>(effect: Effect.Effect<A, E>) => Effect.andThen(Effect.sync(() => void starts++), effect)
+    const once = <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.andThen(
+        Effect.sync(() => void starts++),
+        effect
+      )
     assert.strictEqual(yield* supervised(once(Effect.succeed("fine")), options), "fine")
     assert.strictEqual(yield* Effect.flip(supervised(once(Effect.fail("typed")), options)), "typed")
     assert.strictEqual(starts, 2)
@@ -39,12 +43,23 @@ it.effect("a success and a failure pass through, without a restart", () =>
 it.effect("an interruption passes through, without a restart", () =>
   Effect.gen(function* () {
     let starts = 0
-    const child = Effect.andThen(Effect.sync(() => void starts++), Effect.never)
+    const child = Effect.andThen(
+      Effect.sync(() => void starts++),
+      Effect.never
+    )
     const fiber = yield* Effect.forkChild(supervised(child, options), { startImmediately: true })
     yield* Fiber.interrupt(fiber)
     assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
     assert.strictEqual(starts, 1)
-    const within = yield* Effect.exit(supervised(Effect.andThen(Effect.sync(() => void starts++), Effect.interrupt), options))
+    const within = yield* Effect.exit(
+      supervised(
+        Effect.andThen(
+          Effect.sync(() => void starts++),
+          Effect.interrupt
+        ),
+        options
+      )
+    )
     assert.isTrue(Exit.hasInterrupts(within))
     assert.strictEqual(starts, 2)
   })

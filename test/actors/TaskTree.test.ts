@@ -32,10 +32,14 @@ const topics = ({ events }: Pick<Step, "events">) =>
     "execId" in event && event.execId !== null ? `${topic}:${event.execId}` : topic
   )
 const changes = ({ changes }: Step) => changes.map(({ _tag }) => _tag)
-const orders = ({ operations }: Step) => operations.map(({ execId, operation }) => `${execId ?? "init"}:${operation._tag}`)
+const orders = ({ operations }: Step) =>
+  operations.map(({ execId, operation }) => `${execId ?? "init"}:${operation._tag}`)
 
 /** All steps of a run of inputs, one after the other. */
-const run = (tree: Tree, ...inputs: ReadonlyArray<Addressed>): { readonly tree: Tree; readonly topics: ReadonlyArray<string> } => {
+const run = (
+  tree: Tree,
+  ...inputs: ReadonlyArray<Addressed>
+): { readonly tree: Tree; readonly topics: ReadonlyArray<string> } => {
   let current = tree
   const all = inputs.flatMap((input) => {
     const next = step(current, input)
@@ -53,14 +57,24 @@ describe("the exit of init", () => {
     const first = step(held.tree, execExited(job))
     assert.deepStrictEqual([changes(first), topics(first)], [["PutProcess"], ["/tasks/exit:job"]])
     const last = step(first.tree, execExited(other))
-    assert.deepStrictEqual([changes(last), topics(last)], [["PutProcess", "PutTask"], ["/tasks/exit:other", "/tasks/exit"]])
+    assert.deepStrictEqual(
+      [changes(last), topics(last)],
+      [
+        ["PutProcess", "PutTask"],
+        ["/tasks/exit:other", "/tasks/exit"]
+      ]
+    )
     assert.deepStrictEqual([last.tree.task.state._tag, last.tree.held], ["Stopped", null])
   })
 
-  for (const state of ["Starting", "Running", "Deleting"] as const) {
-    it(`waits for an exec that is ${state}`, () => {
-      const states = { Starting: { _tag: state, exit: null }, Running: running, Deleting: { _tag: state, ...live, exit: null } }
-      assert.isNotNull(step(treeOf(taskStates.Running, { job: states[state] as ProcessState }), initExited).tree.held)
+  const waitedFor: ReadonlyArray<ProcessState> = [
+    { _tag: "Starting", exit: null },
+    running,
+    { _tag: "Deleting", ...live, exit: null }
+  ]
+  for (const state of waitedFor) {
+    it(`waits for an exec that is ${state._tag}`, () => {
+      assert.isNotNull(step(treeOf(taskStates.Running, { job: state }), initExited).tree.held)
     })
   }
 
@@ -136,7 +150,10 @@ describe("an exec", () => {
   it("can be added before the start, and is announced and stored in one step", () => {
     for (const state of [taskStates.Created, taskStates.Starting, taskStates.Running]) {
       const added = addExec(treeOf(state), record)
-      assert.deepStrictEqual([changes(added), topics(added), added.rejection], [["InsertProcess"], ["/tasks/exec-added:job"], null])
+      assert.deepStrictEqual(
+        [changes(added), topics(added), added.rejection],
+        [["InsertProcess"], ["/tasks/exec-added:job"], null]
+      )
       assert.strictEqual(added.tree.execs.get(job), record)
     }
   })
@@ -144,7 +161,10 @@ describe("an exec", () => {
   it("cannot be added where it could never run, or twice", () => {
     for (const tag of ["Creating", "Pausing", "Paused", "Resuming", "Stopped", "Deleting", "Deleted"] as const) {
       const refused = addExec(treeOf(taskStates[tag]), record)
-      assert.deepStrictEqual([tag, refused.rejection?._tag, refused.changes, refused.events], [tag, "Precondition", [], []])
+      assert.deepStrictEqual(
+        [tag, refused.rejection?._tag, refused.changes, refused.events],
+        [tag, "Precondition", [], []]
+      )
     }
     assert.strictEqual(addExec(treeOf(taskStates.Running, { job: running }), record).rejection?._tag, "ExecExists")
   })
@@ -155,9 +175,10 @@ describe("an exec", () => {
       const next = step(treeOf(state, { job: { _tag: "Created" } }), start)
       if (tag === "Running") assert.deepStrictEqual([changes(next), orders(next)], [["PutProcess"], ["job:Start"]])
       else {
-        assert.deepStrictEqual([tag, next.rejection, next.operations, next.changes], [
-          tag, { _tag: "Precondition", found: tag.toLowerCase(), allowed: ["running"] }, [], []
-        ])
+        assert.deepStrictEqual(
+          [tag, next.rejection, next.operations, next.changes],
+          [tag, { _tag: "Precondition", found: tag.toLowerCase(), allowed: ["running"] }, [], []]
+        )
       }
     }
   })
@@ -172,12 +193,18 @@ describe("an exec", () => {
   it("that does not exist is said so, and nothing else happens", () => {
     for (const input of [ProcessMachine.Command.Start(), ProcessMachine.Report.Exited({ exit: exitOf("job") })]) {
       const next = step(treeOf(taskStates.Running), exec(job, input))
-      assert.deepStrictEqual([next.rejection?._tag, next.changes, next.events, next.operations], ["NoSuchExec", [], [], []])
+      assert.deepStrictEqual(
+        [next.rejection?._tag, next.changes, next.events, next.operations],
+        ["NoSuchExec", [], [], []]
+      )
     }
   })
 
   it("that is deleted leaves tree and store; its id is free again", () => {
-    const gone = step(treeOf(taskStates.Running, { job: { _tag: "Created" } }), exec(job, ProcessMachine.Command.Delete({ force: false })))
+    const gone = step(
+      treeOf(taskStates.Running, { job: { _tag: "Created" } }),
+      exec(job, ProcessMachine.Command.Delete({ force: false }))
+    )
     assert.deepStrictEqual([changes(gone), topics(gone), gone.tree.execs.size], [["DeleteProcess"], [], 0])
     assert.isNull(addExec(gone.tree, record).rejection)
   })
@@ -194,7 +221,9 @@ describe("whatever the order of inputs", () => {
   const execs = [job, other]
   const exits = (id: string): ReadonlyArray<Exit> => [exitOf(id, 0), { ...exitOf(id, 255), source: "unknown" }]
   const initInputs: ReadonlyArray<TaskMachine.Input> = [
-    ...[TaskMachine.Command.Start(), TaskMachine.Command.Pause(), TaskMachine.Command.Resume()],
+    TaskMachine.Command.Start(),
+    TaskMachine.Command.Pause(),
+    TaskMachine.Command.Resume(),
     ...[9, 15].map((signal) => TaskMachine.Command.Signal({ signal, all: false })),
     ...[false, true].map((force) => TaskMachine.Command.Delete({ force })),
     TaskMachine.Report.CreateDone({ identity, bundle: "/b" }),
@@ -286,7 +315,8 @@ describe("whatever the order of inputs", () => {
         assert.notInclude(before, topic, `twice\n${why}`)
       }
       if (topic === "/tasks/start") assert.notInclude(before, "/tasks/exit", `started after its end\n${why}`)
-      if (topic === "/tasks/delete" && before.includes("/tasks/start")) assert.include(before, "/tasks/exit", `no exit\n${why}`)
+      if (topic === "/tasks/delete" && before.includes("/tasks/start"))
+        assert.include(before, "/tasks/exit", `no exit\n${why}`)
       return
     }
     // An id may be used again once its exec is deleted, so each life counts on its own.
@@ -302,7 +332,8 @@ describe("whatever the order of inputs", () => {
     const seen = new Set<string>()
     for (let seed = 1; seed <= 2_000; seed++) for (const topic of walk(seed)) seen.add(topic)
     // The walks come everywhere: a promise about what never happens would be worth nothing.
-    for (const topic of ["create", "start", "exit", "paused", "resumed", "oom", "delete"]) assert.include(seen, `/tasks/${topic}`)
+    for (const topic of ["create", "start", "exit", "paused", "resumed", "oom", "delete"])
+      assert.include(seen, `/tasks/${topic}`)
     for (const topic of ["exec-added", "exec-started", "exit"]) assert.include(seen, `/tasks/${topic}:job`)
     assert.include(seen, "/containers/delete")
   })

@@ -15,14 +15,21 @@ import { canRunContainers, rootfsOfFile } from "../support/rootfs.ts"
 const rootfs = rootfsOfFile()
 const runtimes = ["runc", "crun"]
 /** Since 6.15 Linux tells the exit status of a process that was never a child of who asks. */
-const tells = release().split(".", 2).map(Number).reduce((all, part) => all * 1000 + part, 0) >= 6015
+const tells =
+  release()
+    .split(".", 2)
+    .map(Number)
+    .reduce((all, part) => all * 1000 + part, 0) >= 6015
 type Services = Containers | Tasks | Events | System
 type Place = Effect.Success<typeof folders>
 
 const eventually = <R>(what: string, check: Effect.Effect<boolean, unknown, R>) =>
   Effect.orElseSucceed(check, () => false).pipe(
     Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutOrElse({ duration: "30 seconds", orElse: () => Effect.sync(() => assert.fail(`not in time: ${what}`)) })
+    Effect.timeoutOrElse({
+      duration: "30 seconds",
+      orElse: () => Effect.sync(() => assert.fail(`not in time: ${what}`))
+    })
   )
 
 /** Folders whose shims end with the test. */
@@ -38,14 +45,21 @@ const life = Effect.fnUntraced(function* <A, E>(
 ) {
   const scope = yield* Scope.make()
   const daemon = yield* daemonOn(where, { runtime }).pipe(Scope.provide(scope))
-  const result = yield* Effect.scoped(body(daemon)).pipe(Effect.provide(Berth.layerClient({ address: daemon.address })), Effect.exit)
+  const result = yield* Effect.scoped(body(daemon)).pipe(
+    Effect.provide(Berth.layerClient({ address: daemon.address })),
+    Effect.exit
+  )
   process.kill(daemon.pid, "SIGKILL")
   yield* Scope.close(scope, Exit.void)
   return yield* result
 })
 
 /** A running container; it is the test that deletes it. */
-const run = Effect.fnUntraced(function* (name: string, args: ReadonlyArray<string>, options: Omit<CreateTask, "id"> = {}) {
+const run = Effect.fnUntraced(function* (
+  name: string,
+  args: ReadonlyArray<string>,
+  options: Omit<CreateTask, "id"> = {}
+) {
   const id = ContainerId.make(`${name}-${randomUUID().slice(0, 8)}`)
   const tasks = yield* Tasks
   yield* (yield* Containers).create({ id, spec: Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args })) })
@@ -69,7 +83,11 @@ const signalFile = (name: string) => writeFileSync(join(rootfs, "tmp", name), ""
 const execId = ExecId.make("job")
 const text = (id: ContainerId) =>
   Effect.flatMap(Tasks, (tasks) =>
-    Stream.runFold(tasks.output({ id }), () => "", (all, { bytes }) => all + new TextDecoder().decode(bytes))
+    Stream.runFold(
+      tasks.output({ id }),
+      () => "",
+      (all, { bytes }) => all + new TextDecoder().decode(bytes)
+    )
   )
 const newSeqs = (after: number) =>
   Effect.flatMap(Events, (events) =>
@@ -96,7 +114,11 @@ const nothingOf = (where: Place, ...ids: ReadonlyArray<ContainerId>) =>
 
 const test = (name: string, body: (where: Place, runtime: string) => Effect.Effect<void, unknown, Scope.Scope>) => {
   for (const runtime of runtimes) {
-    it.live(`${name} (${runtime})`, () => Effect.scoped(Effect.flatMap(place, (where) => body(where, runtime))), 120_000)
+    it.live(
+      `${name} (${runtime})`,
+      () => Effect.scoped(Effect.flatMap(place, (where) => body(where, runtime))),
+      120_000
+    )
   }
 }
 
@@ -119,14 +141,23 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
       )
       const { cold, ends, last, shims, stays } = before
       signalFile(ends.go)
-      yield* eventually("its end", Effect.sync(() => !lives(ends.pid)))
+      yield* eventually(
+        "its end",
+        Effect.sync(() => !lives(ends.pid))
+      )
       assert.deepStrictEqual([lives(stays.pid), lives(cold.pid), shimsOf(where.state)], [true, true, shims])
       yield* life(where, runtime, () =>
         Effect.gen(function* () {
           const tasks = yield* Tasks
           assert.deepStrictEqual(shimsOf(where.state), shims)
           const found = yield* Effect.forEach([stays, cold], ({ id }) => tasks.get(id))
-          assert.deepStrictEqual(found.map(({ pid, status }) => [pid, status]), [[stays.pid, "running"], [cold.pid, "paused"]])
+          assert.deepStrictEqual(
+            found.map(({ pid, status }) => [pid, status]),
+            [
+              [stays.pid, "running"],
+              [cold.pid, "paused"]
+            ]
+          )
           const exit = yield* tasks.wait({ id: ends.id })
           assert.deepStrictEqual([exit.exitStatus, exit.source, exit.pid], [7, "reaped", ends.pid])
           const ofExec = yield* tasks.wait({ id: stays.id, execId })
@@ -137,7 +168,10 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
           yield* tasks.signal({ id: stays.id, signal: 9 })
           assert.strictEqual((yield* tasks.wait({ id: stays.id })).exitStatus, 137)
           const since = yield* newSeqs(last)
-          assert.deepStrictEqual(since.map(({ seq }) => seq), Array.from(since, (_, n) => last + n + 1))
+          assert.deepStrictEqual(
+            since.map(({ seq }) => seq),
+            Array.from(since, (_, n) => last + n + 1)
+          )
           for (const { id } of [ends, stays]) {
             const exits = since.filter(({ of, topic }) => of === id && topic === "/tasks/exit")
             assert.lengthOf(exits, id === stays.id ? 3 : 1)
@@ -171,19 +205,27 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
       yield* life(where, runtime, () =>
         Effect.gen(function* () {
           const [containers, tasks] = [yield* Containers, yield* Tasks]
-          yield* eventually("every task is somewhere", Effect.map(tasks.list({}), (list) => list.every(({ pid }) => pid !== null)))
+          yield* eventually(
+            "every task is somewhere",
+            Effect.map(tasks.list({}), (list) => list.every(({ pid }) => pid !== null))
+          )
           for (const task of yield* tasks.list({})) {
             assert.include(["created", "running"], task.status)
             assert.isTrue(lives(task.pid ?? 0), `${task.id} is ${task.status}, and its process is gone`)
           }
           for (const { id } of yield* tasks.list({})) yield* tasks.delete({ id, force: true })
           for (const { id } of yield* containers.list({})) yield* containers.delete(id)
-          yield* eventually("nothing is left", Effect.sync(() => all.every((id) => cgroupsOf(id).length + processesWith(id).length === 0)))
+          yield* eventually(
+            "nothing is left",
+            Effect.sync(() => all.every((id) => cgroupsOf(id).length + processesWith(id).length === 0))
+          )
           yield* nothingOf(where, ...all)
           // A task is told of from its beginning to its end, whatever came between.
           const topics = (yield* newSeqs(0)).map(({ of, topic }) => `${of} ${topic}`)
           for (const id of all) {
-            const [created, deleted] = ["create", "delete"].map((what) => topics.filter((topic) => topic === `${id} /tasks/${what}`).length)
+            const [created, deleted] = ["create", "delete"].map(
+              (what) => topics.filter((topic) => topic === `${id} /tasks/${what}`).length
+            )
             assert.strictEqual(created, deleted, id)
           }
         })
@@ -196,23 +238,45 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
     life(where, runtime, () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks
-        const stays = yield* run("stays", sh('trap "exit 5" TERM; n=0; while true; do echo $((n=n+1)); sleep 0.1; done'))
+        const stays = yield* run(
+          "stays",
+          sh('trap "exit 5" TERM; n=0; while true; do echo $((n=n+1)); sleep 0.1; done')
+        )
         const go = `go-${randomUUID()}`
         const ends = yield* run("ends", untilTold(go, 7))
         const force = yield* run("force", forever)
-        yield* eventually("output", Effect.map(text(stays.id), (all) => all.includes("3\n")))
+        yield* eventually(
+          "output",
+          Effect.map(text(stays.id), (all) => all.includes("3\n"))
+        )
         const [shim = 0] = shimsOf(where.state)
         process.kill(shim, "SIGKILL")
-        yield* eventually("another shim", Effect.sync(() => shimsOf(where.state).some((pid) => pid !== shim)))
-        assert.deepStrictEqual([stays, ends, force].map(({ pid }) => lives(pid)), [true, true, true])
-        yield* eventually("it has taken over", Effect.map(tasks.pids(ends.id), (pids) => pids.length > 0))
+        yield* eventually(
+          "another shim",
+          Effect.sync(() => shimsOf(where.state).some((pid) => pid !== shim))
+        )
+        assert.deepStrictEqual(
+          [stays, ends, force].map(({ pid }) => lives(pid)),
+          [true, true, true]
+        )
+        yield* eventually(
+          "it has taken over",
+          Effect.map(tasks.pids(ends.id), (pids) => pids.length > 0)
+        )
         signalFile(go)
         const known = yield* tasks.wait({ id: ends.id })
         assert.deepStrictEqual([known.exitStatus, known.source], tells ? [7, "kernel"] : [255, "unknown"])
         const seen = yield* text(stays.id)
-        yield* eventually("more output", Effect.map(text(stays.id), (all) => all.length > seen.length + 10))
+        yield* eventually(
+          "more output",
+          Effect.map(text(stays.id), (all) => all.length > seen.length + 10)
+        )
         const lines = (yield* text(stays.id)).trimEnd().split("\n").map(Number)
-        assert.deepStrictEqual(lines, Array.from(lines, (_, n) => n + 1), "no line lost or told twice")
+        assert.deepStrictEqual(
+          lines,
+          Array.from(lines, (_, n) => n + 1),
+          "no line lost or told twice"
+        )
         assert.strictEqual((yield* beside(stays.id, sh("exit 9"))).exitStatus, 9)
         assert.strictEqual((yield* tasks.pause(stays.id)).status, "paused")
         assert.strictEqual((yield* tasks.resume(stays.id)).status, "running")
@@ -226,7 +290,10 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
         const own = yield* tasks.wait({ id: fresh.id })
         assert.deepStrictEqual([own.exitStatus, own.source], [4, "reaped"])
         const exits = (yield* newSeqs(0)).filter(({ topic }) => topic === "/tasks/exit").map(({ of }) => of)
-        assert.deepStrictEqual([stays, ends, force, fresh].map(({ id }) => exits.filter((of) => of === id).length), [2, 1, 1, 1])
+        assert.deepStrictEqual(
+          [stays, ends, force, fresh].map(({ id }) => exits.filter((of) => of === id).length),
+          [2, 1, 1, 1]
+        )
         yield* remove(stays.id, ends.id, fresh.id)
         yield* nothingOf(where, stays.id, ends.id, force.id, fresh.id)
       })
@@ -255,7 +322,9 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
 
   test("and of the daemon at once: the next ones take over", (where, runtime) =>
     Effect.gen(function* () {
-      const stays = yield* life(where, runtime, () => run("stays", sh('trap "exit 6" TERM; while true; do sleep 0.1; done')))
+      const stays = yield* life(where, runtime, () =>
+        run("stays", sh('trap "exit 6" TERM; while true; do sleep 0.1; done'))
+      )
       for (const shim of shimsOf(where.state)) process.kill(shim, "SIGKILL")
       yield* life(where, runtime, () =>
         Effect.gen(function* () {
@@ -263,7 +332,10 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
           const { pid, status } = yield* tasks.get(stays.id)
           assert.deepStrictEqual([pid, status, lives(stays.pid)], [stays.pid, "running", true])
           const { exit, stage } = yield* tasks.stop({ id: stays.id, timeoutMillis: 20_000 })
-          assert.deepStrictEqual([stage, exit.exitStatus, exit.source], tells ? ["signal", 6, "kernel"] : ["signal", 255, "unknown"])
+          assert.deepStrictEqual(
+            [stage, exit.exitStatus, exit.source],
+            tells ? ["signal", 6, "kernel"] : ["signal", 255, "unknown"]
+          )
           yield* remove(stays.id)
           yield* nothingOf(where, stays.id)
         })

@@ -35,7 +35,9 @@ class Served extends Context.Service<Served, Daemon>()("berth/test/Served") {
       const bin = join(place.folder, "bin")
       mkdirSync(bin)
       writeScript(join(bin, "runc"), stub)
-      yield* Effect.addFinalizer(() => Effect.sync(() => shimsOf(place.state).forEach((pid) => process.kill(pid, "SIGKILL"))))
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => shimsOf(place.state).forEach((pid) => process.kill(pid, "SIGKILL")))
+      )
       return yield* daemonOn(place, { runtime: "runc", env: { PATH: `${bin}:${process.env["PATH"] ?? ""}` } })
     })
   ).pipe(Layer.orDie)
@@ -52,7 +54,12 @@ const named = Effect.fnUntraced(function* (prefix: string) {
   const id = ContainerId.make(`${prefix}-${randomUUID().slice(0, 8)}`)
   const spec = Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args: ["/bin/sleep", "1000"] }))
   yield* Effect.acquireRelease(containers.create({ id, spec }), () =>
-    Effect.ignore(Effect.andThen(Effect.ignore(Effect.flatMap(Tasks, (tasks) => tasks.delete({ id, force: true }))), containers.delete(id)))
+    Effect.ignore(
+      Effect.andThen(
+        Effect.ignore(Effect.flatMap(Tasks, (tasks) => tasks.delete({ id, force: true }))),
+        containers.delete(id)
+      )
+    )
   )
   return id
 })
@@ -81,72 +88,103 @@ const untilThere = (what: string) =>
 /** Nothing of it is left on this machine. */
 const nothingOf = Effect.fnUntraced(function* (id: string) {
   const { folder } = yield* Served
-  assert.deepStrictEqual([cgroupsOf(id), processesWith(id), processesWith(mark), filesWith(folder, id)], [[], [], [], []])
+  assert.deepStrictEqual(
+    [cgroupsOf(id), processesWith(id), processesWith(mark), filesWith(folder, id)],
+    [[], [], [], []]
+  )
 })
 
 if (canRunContainers && runc !== null) {
   layer(client, { excludeTestServices: true, timeout: "60 seconds" })("a runtime that hangs", (it) => {
-    it.effect("in start: reads, kill and delete --force answer, others go on, and nothing is left", () =>
-      Effect.gen(function* () {
-        const tasks = yield* Tasks
-        const other = yield* running(rootfs, ["/bin/sleep", "1000"])
-        const id = yield* named("hang")
-        yield* tasks.create({ id })
-        const start = yield* Effect.forkChild(tasks.start(id), { startImmediately: true })
-        yield* untilThere(mark)
+    it.effect(
+      "in start: reads, kill and delete --force answer, others go on, and nothing is left",
+      () =>
+        Effect.gen(function* () {
+          const tasks = yield* Tasks
+          const other = yield* running(rootfs, ["/bin/sleep", "1000"])
+          const id = yield* named("hang")
+          yield* tasks.create({ id })
+          const start = yield* Effect.forkChild(tasks.start(id), { startImmediately: true })
+          yield* untilThere(mark)
 
-        assert.strictEqual((yield* timed("get", quick, tasks.get(id))).status, "created")
-        assert.lengthOf(yield* timed("list", quick, tasks.list({})), 2)
-        assert.isAtLeast((yield* timed("pids", quick, tasks.pids(id))).length, 1)
-        assert.deepStrictEqual(yield* timed("processes", quick, tasks.processes(id)), [])
-        assert.strictEqual((yield* timed("delete", quick, Effect.flip(tasks.delete({ id }))))._tag, "FailedPrecondition")
-        yield* timed("kill", quick, tasks.signal({ id, signal: 9 }))
+          assert.strictEqual((yield* timed("get", quick, tasks.get(id))).status, "created")
+          assert.lengthOf(yield* timed("list", quick, tasks.list({})), 2)
+          assert.isAtLeast((yield* timed("pids", quick, tasks.pids(id))).length, 1)
+          assert.deepStrictEqual(yield* timed("processes", quick, tasks.processes(id)), [])
+          assert.strictEqual(
+            (yield* timed("delete", quick, Effect.flip(tasks.delete({ id }))))._tag,
+            "FailedPrecondition"
+          )
+          yield* timed("kill", quick, tasks.signal({ id, signal: 9 }))
 
-        yield* timed("other: get", quick, tasks.get(other))
-        yield* timed("other: pause", slow, tasks.pause(other))
-        yield* timed("other: resume", slow, tasks.resume(other))
-        const execId = ExecId.make("job")
-        yield* timed("other: exec", quick, tasks.exec({ id: other, execId, process: { args: ["/bin/true"], cwd: "/" } }))
-        yield* timed("other: start exec", slow, tasks.startExec({ id: other, execId }))
-        assert.strictEqual((yield* timed("other: wait for it", slow, tasks.wait({ id: other, execId }))).exitStatus, 0)
-        const third = yield* named("third")
-        yield* timed("third: create", slow, tasks.create({ id: third }))
-        yield* timed("third: start", slow, tasks.start(third))
-        yield* timed("third: kill", quick, tasks.signal({ id: third, signal: 9 }))
-        assert.strictEqual((yield* timed("third: wait", slow, tasks.wait({ id: third }))).exitStatus, 137)
-        yield* timed("third: delete", slow, tasks.delete({ id: third }))
+          yield* timed("other: get", quick, tasks.get(other))
+          yield* timed("other: pause", slow, tasks.pause(other))
+          yield* timed("other: resume", slow, tasks.resume(other))
+          const execId = ExecId.make("job")
+          yield* timed(
+            "other: exec",
+            quick,
+            tasks.exec({ id: other, execId, process: { args: ["/bin/true"], cwd: "/" } })
+          )
+          yield* timed("other: start exec", slow, tasks.startExec({ id: other, execId }))
+          assert.strictEqual(
+            (yield* timed("other: wait for it", slow, tasks.wait({ id: other, execId }))).exitStatus,
+            0
+          )
+          const third = yield* named("third")
+          yield* timed("third: create", slow, tasks.create({ id: third }))
+          yield* timed("third: start", slow, tasks.start(third))
+          yield* timed("third: kill", quick, tasks.signal({ id: third, signal: 9 }))
+          assert.strictEqual((yield* timed("third: wait", slow, tasks.wait({ id: third }))).exitStatus, 137)
+          yield* timed("third: delete", slow, tasks.delete({ id: third }))
 
-        assert.isUndefined(start.pollUnsafe())
-        assert.lengthOf(processesWith(mark), 1)
-        yield* timed("delete --force", slow, tasks.delete({ id, force: true }))
-        assert.strictEqual((yield* timed("the answer to start", quick, Effect.flip(Fiber.join(start))))._tag, "FailedPrecondition")
-        assert.strictEqual((yield* Effect.flip(tasks.get(id)))._tag, "NotFound")
-        yield* (yield* Containers).delete(id)
-        yield* nothingOf(id)
-      }).pipe(Effect.scoped), 120_000)
+          assert.isUndefined(start.pollUnsafe())
+          assert.lengthOf(processesWith(mark), 1)
+          yield* timed("delete --force", slow, tasks.delete({ id, force: true }))
+          assert.strictEqual(
+            (yield* timed("the answer to start", quick, Effect.flip(Fiber.join(start))))._tag,
+            "FailedPrecondition"
+          )
+          assert.strictEqual((yield* Effect.flip(tasks.get(id)))._tag, "NotFound")
+          yield* (yield* Containers).delete(id)
+          yield* nothingOf(id)
+        }).pipe(Effect.scoped),
+      120_000
+    )
 
-    it.effect("in create: the task is there to be seen and removed, and its id is free", () =>
-      Effect.gen(function* () {
-        const tasks = yield* Tasks
-        const id = yield* named("stuck")
-        const create = yield* Effect.forkChild(tasks.create({ id }), { startImmediately: true })
-        yield* untilThere(mark)
-        assert.strictEqual((yield* timed("stuck: get", quick, tasks.get(id))).status, "created")
-        assert.strictEqual((yield* timed("stuck: kill", quick, Effect.flip(tasks.signal({ id, signal: 9 }))))._tag, "FailedPrecondition")
-        assert.isNull(yield* timed("stuck: delete --force", slow, tasks.delete({ id, force: true })))
-        assert.strictEqual((yield* timed("stuck: the answer to create", quick, Effect.flip(Fiber.join(create))))._tag, "FailedPrecondition")
-        yield* (yield* Containers).delete(id)
-        yield* nothingOf(id)
-        const [name] = [yield* named("free")]
-        yield* tasks.create({ id: name })
-        yield* tasks.delete({ id: name })
-      }).pipe(Effect.scoped), 120_000)
+    it.effect(
+      "in create: the task is there to be seen and removed, and its id is free",
+      () =>
+        Effect.gen(function* () {
+          const tasks = yield* Tasks
+          const id = yield* named("stuck")
+          const create = yield* Effect.forkChild(tasks.create({ id }), { startImmediately: true })
+          yield* untilThere(mark)
+          assert.strictEqual((yield* timed("stuck: get", quick, tasks.get(id))).status, "created")
+          assert.strictEqual(
+            (yield* timed("stuck: kill", quick, Effect.flip(tasks.signal({ id, signal: 9 }))))._tag,
+            "FailedPrecondition"
+          )
+          assert.isNull(yield* timed("stuck: delete --force", slow, tasks.delete({ id, force: true })))
+          assert.strictEqual(
+            (yield* timed("stuck: the answer to create", quick, Effect.flip(Fiber.join(create))))._tag,
+            "FailedPrecondition"
+          )
+          yield* (yield* Containers).delete(id)
+          yield* nothingOf(id)
+          const [name] = [yield* named("free")]
+          yield* tasks.create({ id: name })
+          yield* tasks.delete({ id: name })
+        }).pipe(Effect.scoped),
+      120_000
+    )
 
     it.effect("costs nobody else his time", () =>
       Effect.sync(() => {
         const width = Math.max(...timings.map(([name]) => name.length))
         console.log(timings.map(([name, took]) => `${name.padEnd(width)} ${took.toFixed(1).padStart(8)} ms`).join("\n"))
         assert.isAbove(timings.length, 15)
-      }))
+      })
+    )
   })
 }

@@ -1,35 +1,29 @@
 /** The door of a real daemon, as strangers knock at it: every protocol by hand, well, badly and in masses. It answers, and it stays. */
-import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Schedule } from "effect"
-import { execFile } from "node:child_process"
-import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
-import { join } from "node:path"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { readdirSync, readlinkSync, statSync } from "node:fs"
 import { WebSocket } from "ws"
 import { Berth, Containers, CurrentNamespace, Namespace, Tasks } from "../../src/index.ts"
 import { running } from "../support/container.ts"
-import { berth, daemon, daemonOn, folders, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
 import { ask, listen } from "../support/http.ts"
 import { canRunContainers, rootfsOfFile } from "../support/rootfs.ts"
+import { eventually, json, rpc, Served, socketOf, well } from "../support/served.ts"
 
 const rootfs = rootfsOfFile()
 
-class Served extends Context.Service<Served, Daemon>()("berth/test/Served") {
-  static readonly layer = Layer.effect(Served, daemon({ runtime: "runc" })).pipe(Layer.orDie)
-}
-
-const socketOf = ({ address }: Daemon) => address.slice("unix://".length)
-const json = (text: string): unknown => JSON.parse(text)
-const rpc = (method: string, params: unknown = {}, id: unknown = 1) => JSON.stringify({ jsonrpc: "2.0", id, method, params })
-
-/** Whether it still answers as on the first day. */
-const well = (place: Daemon) =>
-  Effect.gen(function* () {
-    const { body, status } = yield* ask(socketOf(place), { path: "/jsonrpc", body: rpc("System.Info") })
-    assert.strictEqual(status, 200)
-    assert.include(body, `"pid":${place.pid},`)
+const decodeError = Schema.decodeUnknownSync(
+  Schema.Struct({
+    jsonrpc: Schema.Literal("2.0"),
+    id: Schema.Unknown,
+    error: Schema.Struct({ code: Schema.Int, message: Schema.NonEmptyString })
   })
+)
+/** The parts of an error that its standard fixes. */
+const shape = (answer: unknown) => {
+  const { error, id, jsonrpc } = decodeError(answer)
+  return { jsonrpc, id, error: { code: error.code } }
+}
 
 /** Descriptors that the daemon has open. */
 const descriptors = ({ pid }: Daemon): ReadonlyArray<string> =>
@@ -41,43 +35,21 @@ const descriptors = ({ pid }: Daemon): ReadonlyArray<string> =>
     }
   })
 
-const eventually = (what: string, check: () => boolean) =>
-  Effect.sync(check).pipe(
-    Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.sync(() => assert.fail(`not in time: ${what}`)) })
-  )
-
 /** A WebSocket that is open, and how it ended if it did. */
 const socket = (place: Daemon) =>
-  Effect.callback<{ readonly ws: WebSocket; readonly closed: Promise<number>; readonly next: () => Promise<string> }>((resume) => {
-    const ws = new WebSocket(`ws+unix:${socketOf(place)}:/rpc`)
-    const closed = new Promise<number>((done) => ws.once("close", done))
-    const next = () => new Promise<string>((done) => ws.once("message", (data: Buffer) => done(data.toString())))
-    ws.once("error", (error) => resume(Effect.die(error)))
-    ws.once("open", () => {
-      ws.on("error", () => {})
-      resume(Effect.succeed({ ws, closed, next }))
-    })
-  })
+  Effect.callback<{ readonly ws: WebSocket; readonly closed: Promise<number>; readonly next: () => Promise<string> }>(
+    (resume) => {
+      const ws = new WebSocket(`ws+unix:${socketOf(place)}:/rpc`)
+      const closed = new Promise<number>((done) => ws.once("close", done))
+      const next = () => new Promise<string>((done) => ws.once("message", (data: Buffer) => done(data.toString())))
+      ws.once("error", (error) => resume(Effect.die(error)))
+      ws.once("open", () => {
+        ws.on("error", () => {})
+        resume(Effect.succeed({ ws, closed, next }))
+      })
+    }
+  )
 const info = (id = "1") => `${JSON.stringify({ _tag: "Request", id, tag: "System.Info", payload: {}, headers: [] })}\n`
-
-/** What such a daemon says and ends with, if it cannot begin. */
-const ends = (args: ReadonlyArray<string>) =>
-  Effect.callback<{ readonly code: number | string | null; readonly out: string; readonly err: string }>((resume) => {
-    const child = execFile(berth, ["daemon", ...args], { timeout: 30_000 }, (error, out, err) =>
-      resume(Effect.succeed({ code: error === null ? 0 : (error.code ?? error.signal ?? null), out, err }))
-    )
-    return Effect.sync(() => void child.kill("SIGTERM"))
-  })
-
-/** A socket that nobody listens on. Node removes what it bound, so it is moved away first. */
-const leaveSocket = (path: string) =>
-  Effect.callback<void>((resume) => {
-    const server = createServer().listen(`${path}.bound`, () => {
-      renameSync(`${path}.bound`, path)
-      server.close(() => resume(Effect.void))
-    })
-  })
 
 if (canRunContainers) {
   layer(Served.layer, { excludeTestServices: true, timeout: "60 seconds" })("the daemon's door", (it) => {
@@ -92,15 +64,22 @@ if (canRunContainers) {
       Effect.sync(() => {
         const { mode } = statSync(path)
         assert.isTrue(statSync(path).isSocket())
-        assert.deepStrictEqual([(mode & 0o777).toString(8), [place.root, place.state].map((folder) => (statSync(folder).mode & 0o777).toString(8))], [
-          "600", ["700", "700"]
-        ])
+        assert.deepStrictEqual(
+          [
+            (mode & 0o777).toString(8),
+            [place.root, place.state].map((folder) => (statSync(folder).mode & 0o777).toString(8))
+          ],
+          ["600", ["700", "700"]]
+        )
       }))
 
     test("tells its health and its numbers", (_, path) =>
       Effect.gen(function* () {
         assert.deepInclude(yield* ask(path, { path: "/healthz" }), { status: 200, body: "ok\n" })
-        const create = rpc("Containers.Create", { id: "counted", spec: { ociVersion: "1.0.2", process: { args: ["true"], cwd: "/" } } })
+        const create = rpc("Containers.Create", {
+          id: "counted",
+          spec: { ociVersion: "1.0.2", process: { args: ["true"], cwd: "/" } }
+        })
         assert.include((yield* ask(path, { path: "/jsonrpc", body: create })).body, '"id":"counted"')
         const { body, status, type } = yield* ask(path, { path: "/metrics" })
         assert.strictEqual(status, 200)
@@ -111,16 +90,12 @@ if (canRunContainers) {
 
     test("JSON-RPC: calls, batches, streams and every kind of mistake", (_, path) =>
       Effect.gen(function* () {
-        const call = (body: string, headers = {}) => Effect.map(ask(path, { path: "/jsonrpc", body, headers }), (answer) => {
-          assert.strictEqual(answer.status, 200)
-          return answer.body === "" ? null : json(answer.body)
-        })
+        const call = (body: string, headers = {}) =>
+          Effect.map(ask(path, { path: "/jsonrpc", body, headers }), (answer) => {
+            assert.strictEqual(answer.status, 200)
+            return answer.body === "" ? null : json(answer.body)
+          })
         const error = (code: number, id: unknown = 1) => ({ jsonrpc: "2.0", id, error: { code } })
-        const shape = (answer: unknown) => {
-          assert.isObject(answer)
-          const { error, id, jsonrpc } = answer as { readonly error: { readonly code: number }; readonly id: unknown; readonly jsonrpc: string }
-          return { jsonrpc, id, error: { code: error.code } }
-        }
         assert.deepInclude(yield* call(rpc("Tasks.List")), { jsonrpc: "2.0", id: 1, result: [] })
         assert.deepStrictEqual(shape(yield* call(rpc("Tasks.Nope"))), error(-32601))
         assert.deepStrictEqual(shape(yield* call(rpc("__proto__"))), error(-32601))
@@ -137,13 +112,24 @@ if (canRunContainers) {
         assert.lengthOf(batch, 2)
         assert.deepStrictEqual(batch[0], { jsonrpc: "2.0", id: "a", result: [] })
         assert.deepStrictEqual(shape(batch[1]), error(-32000, "b"))
-        assert.deepStrictEqual(yield* call(rpc("Events.Subscribe", { filters: ["id==nobody"] }, "s")), { jsonrpc: "2.0", id: "s", result: [] })
+        assert.deepStrictEqual(yield* call(rpc("Events.Subscribe", { filters: ["id==nobody"] }, "s")), {
+          jsonrpc: "2.0",
+          id: "s",
+          result: []
+        })
       }))
 
     test("JSON-RPC: the namespace is a header", (_, path) =>
       Effect.gen(function* () {
         const call = (method: string, params: unknown, namespace?: string) =>
-          Effect.map(ask(path, { path: "/jsonrpc", body: rpc(method, params), headers: namespace === undefined ? {} : { "berth-namespace": namespace } }), ({ body }) => body)
+          Effect.map(
+            ask(path, {
+              path: "/jsonrpc",
+              body: rpc(method, params),
+              headers: namespace === undefined ? {} : { "berth-namespace": namespace }
+            }),
+            ({ body }) => body
+          )
         const spec = { ociVersion: "1.0.2", process: { args: ["true"], cwd: "/" } }
         assert.include(yield* call("Containers.Create", { id: "mine", spec }, "blue"), '"namespace":"blue"')
         assert.include(yield* call("Containers.Get", { id: "mine" }), '"_tag":"NotFound"')
@@ -168,7 +154,15 @@ if (canRunContainers) {
 
     test("another method or path is not found", (_, path) =>
       Effect.gen(function* () {
-        const asks = [["GET", "/jsonrpc"], ["PUT", "/jsonrpc"], ["DELETE", "/rpc"], ["POST", "/healthz"], ["GET", "/"], ["GET", "/../etc/passwd"], ["POST", "/metrics"]]
+        const asks = [
+          ["GET", "/jsonrpc"],
+          ["PUT", "/jsonrpc"],
+          ["DELETE", "/rpc"],
+          ["POST", "/healthz"],
+          ["GET", "/"],
+          ["GET", "/../etc/passwd"],
+          ["POST", "/metrics"]
+        ]
         for (const [method = "", at = ""] of asks) {
           const { body, status } = yield* ask(path, { method, path: at, ...(method === "GET" ? {} : { body: "{}" }) })
           assert.include([404, 405], status, `${method} ${at}`)
@@ -178,15 +172,28 @@ if (canRunContainers) {
 
     test("NDJSON: an answer a line; garbage is told so without a word of ours", (_, path) =>
       Effect.gen(function* () {
-        const call = (body: string) => Effect.map(ask(path, { path: "/rpc", body }), (answer) => {
-          assert.strictEqual(answer.status, 200)
-          assert.notMatch(answer.body, /Error|Cannot|undefined|stack|\.js|\.ts/, body)
-          return answer.body.split("\n").filter((line) => line !== "").map(json)
-        })
+        const call = (body: string) =>
+          Effect.map(ask(path, { path: "/rpc", body }), (answer) => {
+            assert.strictEqual(answer.status, 200)
+            assert.notMatch(answer.body, /Error|Cannot|undefined|stack|\.js|\.ts/, body)
+            return answer.body
+              .split("\n")
+              .filter((line) => line !== "")
+              .map(json)
+          })
         assert.lengthOf(yield* call(info("1") + info("2")), 2)
         assert.lengthOf(yield* call(info().trimEnd()), 1)
         const garbage = [
-          "garbage", "{", "null\n", "5\n", "[1]\n", '"x"\n', '{"a":1}\n', '{"_tag":"Nope"}\n', '{"_tag":"Request"}\n', "\u0000\u0001\n",
+          "garbage",
+          "{",
+          "null\n",
+          "5\n",
+          "[1]\n",
+          '"x"\n',
+          '{"a":1}\n',
+          '{"_tag":"Nope"}\n',
+          '{"_tag":"Request"}\n',
+          "\u0000\u0001\n",
           '{"_tag":"Request","id":"1","tag":"System.Info","payload":{}}\n',
           '{"_tag":"Request","id":{},"tag":"System.Info","payload":{},"headers":[]}\n',
           '{"_tag":"Request","id":"1","tag":"System.Info","payload":{},"headers":[5]}\n'
@@ -195,7 +202,13 @@ if (canRunContainers) {
           const [answer] = yield* call(body)
           assert.deepStrictEqual([body, answer], [body, { _tag: "Defect", defect: "the message cannot be read" }])
         }
-        for (const body of ["", "\n\n", '{"_tag":"Eof"}\n', '{"_tag":"Ack","requestId":"7"}\n', '{"_tag":"Interrupt","requestId":"7"}\n']) {
+        for (const body of [
+          "",
+          "\n\n",
+          '{"_tag":"Eof"}\n',
+          '{"_tag":"Ack","requestId":"7"}\n',
+          '{"_tag":"Interrupt","requestId":"7"}\n'
+        ]) {
           assert.deepStrictEqual([body, yield* call(body)], [body, []])
         }
       }))
@@ -210,12 +223,20 @@ if (canRunContainers) {
             return coming
           })
         assert.include(yield* answer(other, info("a")), '"requestId":"a"')
-        const garbage = ["garbage\n", "null\n", '{"_tag":"Nope"}\n', '{"_tag":"Request"}\n', Buffer.from([0xff, 0xfe, 0x0a]), info().replace("[]", "5")]
+        const garbage = [
+          "garbage\n",
+          "null\n",
+          '{"_tag":"Nope"}\n',
+          '{"_tag":"Request"}\n',
+          Buffer.from([0xff, 0xfe, 0x0a]),
+          info().replace("[]", "5")
+        ]
         for (const message of garbage) {
           const one = yield* socket(place)
           const said = yield* answer(one, message)
           // Told that it cannot be read, or hung up on.
-          if (typeof said === "string") assert.strictEqual(said, '{"_tag":"Defect","defect":"the message cannot be read"}\n')
+          if (typeof said === "string")
+            assert.strictEqual(said, '{"_tag":"Defect","defect":"the message cannot be read"}\n')
           else assert.strictEqual(said, 1011)
           one.ws.terminate()
         }
@@ -237,16 +258,22 @@ if (canRunContainers) {
         const open = yield* Effect.forEach(all, () => socket(place), { concurrency: 50 })
         const answers = yield* Effect.forEach(
           open,
-          ({ next, ws }, n) => Effect.promise(() => {
-            const coming = next()
-            ws.send(info(`c${n}`))
-            return coming
-          }),
+          ({ next, ws }, n) =>
+            Effect.promise(() => {
+              const coming = next()
+              ws.send(info(`c${n}`))
+              return coming
+            }),
           { concurrency: "unbounded" }
         )
         for (const [n, answer] of answers.entries()) assert.include(answer, `"requestId":"c${n}"`)
-        const posts = yield* Effect.forEach(all, (n) => ask(path, { path: "/jsonrpc", body: rpc("Tasks.List", {}, n) }), { concurrency: "unbounded" })
-        for (const [n, { body }] of posts.entries()) assert.deepStrictEqual(json(body), { jsonrpc: "2.0", id: n, result: [] })
+        const posts = yield* Effect.forEach(
+          all,
+          (n) => ask(path, { path: "/jsonrpc", body: rpc("Tasks.List", {}, n) }),
+          { concurrency: "unbounded" }
+        )
+        for (const [n, { body }] of posts.entries())
+          assert.deepStrictEqual(json(body), { jsonrpc: "2.0", id: n, result: [] })
         assert.isAtLeast(descriptors(place).filter((file) => file.startsWith("socket:")).length, 200)
         for (const { ws } of open) ws.terminate()
         yield* eventually("its connections are closed", () => descriptors(place).length <= before + 5)
@@ -280,7 +307,10 @@ if (canRunContainers) {
         const { spec } = yield* (yield* Containers).get(id)
         yield* Effect.gen(function* () {
           const containers = yield* Containers
-          yield* containers.create({ id, spec: { ...spec, linux: { ...spec.linux, cgroupsPath: `/berth-test-${id}-other` } } })
+          yield* containers.create({
+            id,
+            spec: { ...spec, linux: { ...spec.linux, cgroupsPath: `/berth-test-${id}-other` } }
+          })
           const twin = yield* tasks.create({ id })
           yield* tasks.start(id)
           assert.deepStrictEqual([twin.namespace, (yield* tasks.list({})).map((task) => task.id)], ["other", [id]])
@@ -289,79 +319,5 @@ if (canRunContainers) {
         }).pipe(other)
         assert.strictEqual((yield* tasks.get(id)).status, "running")
       }).pipe(Effect.scoped, Effect.provide(Berth.layerClient({ address: place.address }))))
-
-    describe("a second daemon", () => {
-      const [line, one] = [(err: string) => err.trimEnd().split("\n"), 1]
-
-      test("on the same socket is refused, and the first one stays", (place, path) =>
-        Effect.gen(function* () {
-          const { root, state } = yield* folders
-          const { code, err, out } = yield* ends(["--root", root, "--state", state, "--listen", place.address])
-          assert.deepStrictEqual([code, out, line(err).length], [125, "", one])
-          assert.match(err, new RegExp(`^berth: socket ${path}: another daemon answers on it \\(`))
-          yield* eventually("its shim is gone", () => shimsOf(state).length === 0)
-        }).pipe(Effect.scoped))
-
-      test("on the same root is refused, and the first one stays", (place) =>
-        Effect.gen(function* () {
-          const { folder, state } = yield* folders
-          const listen = `unix://${join(folder, "other.sock")}`
-          const { code, err, out } = yield* ends(["--root", place.root, "--state", state, "--listen", listen])
-          assert.deepStrictEqual([code, out, line(err).length], [125, "", one])
-          assert.match(err, /^berth: store: root is in use by another berth daemon \(/)
-          assert.isFalse(existsSync(join(folder, "other.sock")))
-          yield* eventually("its shim is gone", () => shimsOf(state).length === 0)
-        }).pipe(Effect.scoped))
-
-      test("with --json says so in JSON too", (place) =>
-        Effect.gen(function* () {
-          const { root, state } = yield* folders
-          const { err } = yield* ends(["--json", "--root", root, "--state", state, "--listen", place.address])
-          assert.deepInclude(json(line(err).at(-1) ?? ""), { error: { _tag: "Unavailable", ...errorOf(place) } })
-          yield* eventually("its shim is gone", () => shimsOf(state).length === 0)
-        }).pipe(Effect.scoped))
-
-      const errorOf = (place: Daemon) => ({
-        what: `socket ${socketOf(place)}`,
-        problem: "another daemon answers on it",
-        mend: "stop that one, or choose another --listen"
-      })
-
-      test("is not confused by what lies where its socket should", () =>
-        Effect.gen(function* () {
-          const { folder, root, state } = yield* folders
-          const at = join(folder, "thing")
-          const start = ends(["--root", root, "--state", state, "--listen", `unix://${at}`])
-          writeFileSync(at, "keep me")
-          const file = yield* start
-          assert.deepStrictEqual([file.code, lstatSync(at).isFile()], [125, true])
-          assert.match(file.err, /^berth: socket .*thing: the file is not a socket \(/)
-          mkdirSync(join(folder, "dir"))
-          const inFolder = yield* ends(["--root", root, "--state", state, "--listen", `unix://${join(folder, "dir")}`])
-          assert.deepStrictEqual([inFolder.code, line(inFolder.err).length], [125, 1])
-          yield* eventually("its shims are gone", () => shimsOf(state).length === 0)
-        }).pipe(Effect.scoped))
-
-      test("takes the place of one that died and left its socket", () =>
-        Effect.gen(function* () {
-          const place = yield* folders
-          const path = join(place.folder, "berth.sock")
-          yield* leaveSocket(path)
-          assert.isTrue(lstatSync(path).isSocket())
-          yield* Effect.flatMap(daemonOn(place, { runtime: "runc" }), well).pipe(Effect.scoped)
-          yield* eventually("its shim is gone", () => shimsOf(place.state).length === 0)
-        }).pipe(Effect.scoped))
-
-      test("says what is wrong with an address", () =>
-        Effect.gen(function* () {
-          const { root, state } = yield* folders
-          for (const listen of ["tcp://1.2.3.4", "relative.sock", "http://127.0.0.1:1", `unix:///${"x".repeat(120)}`]) {
-            const { code, err } = yield* ends(["--root", root, "--state", state, "--listen", listen])
-            assert.deepStrictEqual([listen, code, line(err).length], [listen, 1, 1])
-            assert.match(err, /^berth: address: /)
-          }
-          assert.deepStrictEqual(shimsOf(state), [])
-        }).pipe(Effect.scoped))
-    })
   })
 }

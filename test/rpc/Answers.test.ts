@@ -12,7 +12,11 @@ const typed = { _tag: "NotFound", kind: "task", id: "web" }
 const fail = { _tag: "Fail", error: typed } as const
 const die = (defect: unknown) => ({ _tag: "Die", defect }) as const
 const interrupt = { _tag: "Interrupt", fiberId: 7 } as const
-const error = { name: "TypeError", message: "secret at /usr/lib/secret.js:1", stack: "secret\n    at secret (/secret.js:1:1)" }
+const error = {
+  name: "TypeError",
+  message: "secret at /usr/lib/secret.js:1",
+  stack: "secret\n    at secret (/secret.js:1:1)"
+}
 
 /** The error that is left, which must be all that is left. */
 const answer = (response: RpcMessage.FromServerEncoded): unknown => {
@@ -20,7 +24,10 @@ const answer = (response: RpcMessage.FromServerEncoded): unknown => {
   assert.notInclude(JSON.stringify(scrubbed), "secret")
   if (scrubbed._tag !== "Exit" || scrubbed.exit._tag !== "Failure") return scrubbed
   assert.strictEqual(scrubbed.requestId, "1")
-  assert.deepStrictEqual(scrubbed.exit.cause.map(({ _tag }) => _tag), ["Fail"])
+  assert.deepStrictEqual(
+    scrubbed.exit.cause.map(({ _tag }) => _tag),
+    ["Fail"]
+  )
   const [only] = scrubbed.exit.cause
   return only?._tag === "Fail" ? only.error : null
 }
@@ -35,10 +42,22 @@ const table: Record<string, readonly [RpcMessage.FromServerEncoded, unknown]> = 
   "a defect that is no error": [failed(die({ secret: "secret" })), internal],
   "a defect of nothing": [failed(die(null)), internal],
   "an interrupted defect": [failed(interrupt, die(error)), internal],
-  "a payload that cannot be decoded": [failed(die("Expected string\n  at [\"id\"]")), invalid('Expected string at ["id"]')],
-  "a method that does not exist": [failed(die("Unknown request tag: Nope")), { _tag: "NotFound", kind: "method", id: "Nope" }],
-  "an interruption": [failed(interrupt), { _tag: "Unavailable", what: "daemon", problem: "the call was cut off", mend: "try again" }],
-  "a cause of nothing": [failed(), { _tag: "Unavailable", what: "daemon", problem: "the call was cut off", mend: "try again" }]
+  "a payload that cannot be decoded": [
+    failed(die('Expected string\n  at ["id"]')),
+    invalid('Expected string at ["id"]')
+  ],
+  "a method that does not exist": [
+    failed(die("Unknown request tag: Nope")),
+    { _tag: "NotFound", kind: "method", id: "Nope" }
+  ],
+  "an interruption": [
+    failed(interrupt),
+    { _tag: "Unavailable", what: "daemon", problem: "the call was cut off", mend: "try again" }
+  ],
+  "a cause of nothing": [
+    failed(),
+    { _tag: "Unavailable", what: "daemon", problem: "the call was cut off", mend: "try again" }
+  ]
 }
 
 describe("scrub", () => {

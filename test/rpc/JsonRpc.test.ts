@@ -22,6 +22,7 @@ import {
 } from "../../src/schema/Errors.ts"
 
 type Exit = RpcMessage.ResponseExitEncoded["exit"]
+type Cause = Extract<Exit, { readonly _tag: "Failure" }>["cause"]
 
 const encodeError = Schema.encodeSync(BerthError)
 const request = (id: unknown, method = "Tasks.List", params: unknown = {}) => ({ jsonrpc: "2.0", id, method, params })
@@ -44,9 +45,14 @@ const converse = (text: string, ...responses: ReadonlyArray<unknown>): Effect.Ef
     return answer === undefined ? null : JSON.parse(answer.toString())
   }).pipe(Effect.provide(JsonRpc.layer))
 
-const ask = (document: unknown, ...responses: ReadonlyArray<unknown>) => converse(JSON.stringify(document), ...responses)
+const ask = (document: unknown, ...responses: ReadonlyArray<unknown>) =>
+  converse(JSON.stringify(document), ...responses)
 const code = (answer: unknown) =>
-  typeof answer === "object" && answer !== null && "error" in answer && typeof answer.error === "object" && answer.error !== null
+  typeof answer === "object" &&
+  answer !== null &&
+  "error" in answer &&
+  typeof answer.error === "object" &&
+  answer.error !== null
     ? ["code" in answer.error ? answer.error.code : null, "id" in answer ? answer.id : "none"]
     : answer
 
@@ -57,13 +63,15 @@ describe("an answer", () => {
         assert.deepStrictEqual(yield* ask(request(id), success(id, [])), { jsonrpc: "2.0", id, result: [] })
       }
       assert.deepStrictEqual(yield* ask(request(null), success("", [])), { jsonrpc: "2.0", id: null, result: [] })
-    }))
+    })
+  )
 
   it.effect("to a notification is none", () =>
     Effect.gen(function* () {
       assert.isNull(yield* ask({ jsonrpc: "2.0", method: "Tasks.List" }))
       assert.isNull(yield* ask([{ jsonrpc: "2.0", method: "Tasks.List" }]))
-    }))
+    })
+  )
 
   it.effect("to a batch is one array, of as many answers as there were ids; also to a batch of one", () =>
     Effect.gen(function* () {
@@ -73,7 +81,8 @@ describe("an answer", () => {
         { jsonrpc: "2.0", id: "two", result: "b" },
         { jsonrpc: "2.0", id: 1, result: "a" }
       ])
-    }))
+    })
+  )
 
   it.effect("of a stream is all its items at once, in order, also where there are none", () =>
     Effect.gen(function* () {
@@ -83,22 +92,39 @@ describe("an answer", () => {
       assert.deepStrictEqual(yield* ask(stream, success(1, null)), { ...items, result: [] })
       assert.deepStrictEqual(yield* ask([stream], chunk(1, "a"), success(1, null)), [{ ...items, result: ["a"] }])
       const two = [stream, request(2), request("s", "Tasks.Output", { id: "web" })]
-      const mixed = yield* ask(two, chunk(1, "a"), chunk("s", "x"), success(2, null), chunk(1, "b"), success("s", null), success(1, null))
+      const mixed = yield* ask(
+        two,
+        chunk(1, "a"),
+        chunk("s", "x"),
+        success(2, null),
+        chunk(1, "b"),
+        success("s", null),
+        success(1, null)
+      )
       assert.deepInclude(mixed, { jsonrpc: "2.0", id: 1, result: ["a", "b"] })
       assert.deepInclude(mixed, { jsonrpc: "2.0", id: "s", result: ["x"] })
       assert.deepInclude(mixed, { jsonrpc: "2.0", id: 2, result: null })
-    }))
+    })
+  )
 
   it.effect("of a stream that fails is its error, not what came before", () =>
     Effect.gen(function* () {
       const error = encodeError(new NotFound({ kind: "task", id: "web" }))
       const answer = yield* ask(request(1, "Tasks.Output", { id: "web" }), chunk(1, "a"), failure(1, error))
       assert.deepStrictEqual(code(answer), [-32000, 1])
-    }))
+    })
+  )
 })
 
 describe("an error", () => {
-  const runtimeFailed = { runtime: "runc", command: "create", exitCode: 1, reason: "failed", detail: "no", log: [] } as const
+  const runtimeFailed = {
+    runtime: "runc",
+    command: "create",
+    exitCode: 1,
+    reason: "failed",
+    detail: "no",
+    log: []
+  } as const
   const table: ReadonlyArray<readonly [BerthError, number]> = [
     [new NotFound({ kind: "method", id: "Nope" }), -32601],
     [new NotFound({ kind: "task", id: "web" }), -32000],
@@ -121,31 +147,41 @@ describe("an error", () => {
         const data = encodeError(error)
         const answer = yield* ask(request(1), failure(1, data))
         assert.deepStrictEqual(answer, { jsonrpc: "2.0", id: 1, error: { code, message: error.message, data } })
-      }))
+      })
+    )
   }
 
   it("covers every error that there is", () => {
     assert.deepStrictEqual(
       Array.from(new Set(table.map(([{ _tag }]) => _tag))).sort(),
-      BerthError.members.map((member) => member.fields._tag.ast).map((ast) => ("literal" in ast ? String(ast.literal) : "?")).sort()
+      BerthError.members
+        .map((member) => member.fields._tag.ast)
+        .map((ast) => ("literal" in ast ? String(ast.literal) : "?"))
+        .sort()
     )
   })
 
   it.effect("that is none of ours is an internal one, without a word of it", () =>
     Effect.gen(function* () {
-      for (const cause of [[{ _tag: "Die", defect: "secret" }], [{ _tag: "Fail", error: { _tag: "Secret" } }], []] as const) {
-        const answer = yield* ask(request(1), exit(1, { _tag: "Failure", cause: [...cause] as never }))
+      const causes: ReadonlyArray<Cause> = [
+        [{ _tag: "Die", defect: "secret" }],
+        [{ _tag: "Fail", error: { _tag: "Secret" } }],
+        []
+      ]
+      for (const cause of causes) {
+        const answer = yield* ask(request(1), exit(1, { _tag: "Failure", cause }))
         assert.deepStrictEqual(answer, { jsonrpc: "2.0", id: 1, error: { code: -32603, message: "internal error" } })
       }
       const defect = { _tag: "Defect", defect: { name: "TypeError", message: "secret", stack: "secret" } }
       assert.deepStrictEqual(code(yield* ask(request(1), defect)), [-32603, null])
       assert.notInclude(JSON.stringify(yield* ask(request(1), defect)), "secret")
-    }))
+    })
+  )
 })
 
 describe("what is no request is refused as a whole, with no id", () => {
   const refused: Record<string, string> = {
-    "null": "null",
+    null: "null",
     "a number": "42",
     "a text": '"x"',
     "an empty batch": "[]",
@@ -159,11 +195,14 @@ describe("what is no request is refused as a whole, with no id", () => {
     "null and nothing for ids": JSON.stringify([request(null), request("")])
   }
   for (const [name, text] of Object.entries(refused)) {
-    it.effect(name, () => Effect.map(converse(text, success(1, [])), (answer) => assert.deepStrictEqual(code(answer), [-32600, null])))
+    it.effect(name, () =>
+      Effect.map(converse(text, success(1, [])), (answer) => assert.deepStrictEqual(code(answer), [-32600, null]))
+    )
   }
 
   for (const text of ["", "what?", "{", '{"jsonrpc":"2.0",}']) {
     it.effect(`${JSON.stringify(text)} is not JSON`, () =>
-      Effect.map(converse(text), (answer) => assert.deepStrictEqual(code(answer), [-32700, null])))
+      Effect.map(converse(text), (answer) => assert.deepStrictEqual(code(answer), [-32700, null]))
+    )
   }
 })

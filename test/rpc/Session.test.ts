@@ -41,12 +41,20 @@ const makeServer = () => {
   const logger = Logger.make(({ cause, message }) => void lines.push(`${String(message)} ${Cause.pretty(cause)}`))
   const server = RpcServer.layer(Probe, { disableFatalDefects: true })
   const routes = Layer.mergeAll(
-    server.pipe(Layer.provide(scrubbed(RpcServer.layerProtocolHttp({ path: "/rpc" }))), Layer.provide(Ndjson.layerBody)),
-    Layer.fresh(server).pipe(Layer.provide(scrubbed(RpcServer.layerProtocolHttp({ path: "/jsonrpc" }))), Layer.provide(JsonRpc.layer))
+    server.pipe(
+      Layer.provide(scrubbed(RpcServer.layerProtocolHttp({ path: "/rpc" }))),
+      Layer.provide(Ndjson.layerBody)
+    ),
+    Layer.fresh(server).pipe(
+      Layer.provide(scrubbed(RpcServer.layerProtocolHttp({ path: "/jsonrpc" }))),
+      Layer.provide(JsonRpc.layer)
+    )
   ).pipe(Layer.provide([handlers, Session.layer, Logger.layer([logger])]))
   const web = HttpRouter.toWebHandler(routes, { disableLogger: true })
   const post = (path: string, body: string, headers: Readonly<Record<string, string>>) =>
-    Effect.promise(async () => (await web.handler(new Request(`http://berth${path}`, { method: "POST", body, headers }))).text())
+    Effect.promise(async () =>
+      (await web.handler(new Request(`http://berth${path}`, { method: "POST", body, headers }))).text()
+    )
   return { lines, post, close: Effect.promise(() => web.dispose()) }
 }
 
@@ -55,8 +63,10 @@ const server = Effect.acquireRelease(Effect.sync(makeServer), ({ close }) => clo
 type Headers = Readonly<Record<string, string>>
 /** Each protocol: a call by its name, with headers of the request and of the message. */
 const protocols = {
-  "/rpc": (tag: string, inner: Headers) => JSON.stringify({ _tag: "Request", id: "1", tag, payload: null, headers: Object.entries(inner) }),
-  "/jsonrpc": (method: string, inner: Headers) => JSON.stringify({ jsonrpc: "2.0", id: 1, method, headers: Object.entries(inner) })
+  "/rpc": (tag: string, inner: Headers) =>
+    JSON.stringify({ _tag: "Request", id: "1", tag, payload: null, headers: Object.entries(inner) }),
+  "/jsonrpc": (method: string, inner: Headers) =>
+    JSON.stringify({ jsonrpc: "2.0", id: 1, method, headers: Object.entries(inner) })
 }
 
 for (const [path, body] of Object.entries(protocols)) {

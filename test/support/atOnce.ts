@@ -30,5 +30,6 @@ export const waits = Effect.fnUntraced(function* <A, E, R>(name: string, effect:
 })
 
 /** The tag and the message of a failure. */
-export const failure = <A, E extends { readonly _tag: string; readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), ({ _tag, message }) => `${_tag}: ${message}`)
+export const failure = <A, E extends { readonly _tag: string; readonly message: string }, R>(
+  effect: Effect.Effect<A, E, R>
+) => Effect.map(Effect.flip(effect), ({ _tag, message }) => `${_tag}: ${message}`)

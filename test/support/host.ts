@@ -9,7 +9,9 @@ export const cgroupsOf = (id: string): ReadonlyArray<string> =>
   [".", ...readdirSync(cgroupRoot)].flatMap((hierarchy) => {
     const folder = join(cgroupRoot, hierarchy)
     try {
-      return readdirSync(folder).filter((name) => name.includes(id)).map((name) => join(folder, name))
+      return readdirSync(folder)
+        .filter((name) => name.includes(id))
+        .map((name) => join(folder, name))
     } catch {
       return []
     }
@@ -28,7 +30,9 @@ export const processesWith = (text: string): ReadonlyArray<number> =>
 
 /** Everything below a folder whose path has this in it. */
 export const filesWith = (folder: string, id: string): ReadonlyArray<string> =>
-  existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => path.includes(id)) : []
+  existsSync(folder)
+    ? readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((path) => path.includes(id))
+    : []
 
 /** Whether a process lives: a zombie does not. */
 export const lives = (pid: number): boolean => {

@@ -23,8 +23,15 @@ const agent = new Agent({ keepAlive: false, maxSockets: Infinity })
 
 const begin = (socketPath: string, { body, chunked, headers = {}, method, path }: Ask): ClientRequest => {
   const length = body === undefined || chunked === true ? {} : { "content-length": String(Buffer.byteLength(body)) }
-  const request = httpRequest({ socketPath, path, agent, method: method ?? (body === undefined ? "GET" : "POST"), headers: { ...headers, ...length } })
-  if (chunked === true && body !== undefined) for (let at = 0; at < body.length; at += 65_536) request.write(body.slice(at, at + 65_536))
+  const request = httpRequest({
+    socketPath,
+    path,
+    agent,
+    method: method ?? (body === undefined ? "GET" : "POST"),
+    headers: { ...headers, ...length }
+  })
+  if (chunked === true && body !== undefined)
+    for (let at = 0; at < body.length; at += 65_536) request.write(body.slice(at, at + 65_536))
   return chunked === true || body === undefined ? request.end() : request.end(body)
 }
 

@@ -106,14 +106,22 @@ export const containerOf = Effect.fnUntraced(function* (id: string, ...args: Rea
 })
 
 /** The same with its task created. */
-export const createdOf = Effect.fnUntraced(function* (id: string, args: ReadonlyArray<string>, options: Omit<CreateTask, "id"> = {}) {
+export const createdOf = Effect.fnUntraced(function* (
+  id: string,
+  args: ReadonlyArray<string>,
+  options: Omit<CreateTask, "id"> = {}
+) {
   const made = yield* containerOf(id, ...args)
   yield* (yield* Tasks).create({ id: made, ...options })
   return made
 })
 
 /** The same, running. */
-export const runningOf = Effect.fnUntraced(function* (id: string, args: ReadonlyArray<string>, options: Omit<CreateTask, "id"> = {}) {
+export const runningOf = Effect.fnUntraced(function* (
+  id: string,
+  args: ReadonlyArray<string>,
+  options: Omit<CreateTask, "id"> = {}
+) {
   const made = yield* createdOf(id, args, options)
   yield* (yield* Tasks).start(made)
   return made

@@ -5,6 +5,9 @@
  */
 import type { LibraryHandle } from "koffi"
 
+/** The umask of programs that are started: what every login has. */
+const usualMask = 0o022
+
 export interface Program {
   /** Never looked for on PATH. */
   readonly path: string
@@ -97,8 +100,14 @@ export const bind = (libc: LibraryHandle): ((program: Program) => number) => {
       setDefault(attributes, Buffer.alloc(signalSetBytes, 0xff))
       setMask(attributes, Buffer.alloc(signalSetBytes))
       const pid = [0]
-      const error: number = spawn(pid, path, list, attributes, [...argv, null], [...envp, null])
-      return error === 0 ? (pid[0] ?? 0) : -error
+      // Ours keeps what berth makes private; a runtime would hand it on to containers, and to the folders that it makes in their root filesystems.
+      const ours = process.umask(usualMask)
+      try {
+        const error: number = spawn(pid, path, list, attributes, [...argv, null], [...envp, null])
+        return error === 0 ? (pid[0] ?? 0) : -error
+      } finally {
+        process.umask(ours)
+      }
     } finally {
       attrDestroy(attributes)
       actionsDestroy(list)

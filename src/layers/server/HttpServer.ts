@@ -32,11 +32,11 @@ const routes = Layer.mergeAll(
 )
 
 /** Serves until its scope closes. Building it succeeds when the listener accepts connections. */
-export const layer = (listen: Listen) =>
-  ownersOnly(listen).pipe(Layer.provideMerge(serving(listen)))
+export const layer = (listen: Listen) => ownersOnly(listen).pipe(Layer.provideMerge(serving(listen)))
 
 /** Whoever may write to the socket may do everything. */
-const ownersOnly = ({ path }: Listen) => Layer.effectDiscard(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.chmod(path, 0o600)))
+const ownersOnly = ({ path }: Listen) =>
+  Layer.effectDiscard(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.chmod(path, 0o600)))
 
 const serving = (listen: Listen) =>
   HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(

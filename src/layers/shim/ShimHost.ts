@@ -3,7 +3,7 @@
  * not end with the daemon, and its containers do not notice when either goes.
  */
 import { NodeSocket } from "@effect/platform-node"
-import { Effect, Exit, Layer, Ref, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Ref, Result, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { ShimRpc, shimProtocol } from "../../rpc/ShimRpc.ts"
 import { ShimLost, Unavailable } from "../../schema/Errors.ts"
@@ -13,6 +13,12 @@ import { probe } from "../server/Listen.ts"
 import { socketOf, startShim } from "./ShimProcess.ts"
 
 type Client = RpcClient.FromGroup<typeof ShimRpc, RpcClientError.RpcClientError>
+
+/** Largest line that the shim may send, in bytes: its snapshot holds every process. */
+const maxFrame = 256 * 1024 * 1024
+
+const isTransport = (error: unknown): error is RpcClientError.RpcClientError =>
+  error instanceof RpcClientError.RpcClientError
 
 interface Connection {
   readonly client: Client
@@ -30,7 +36,10 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     const scope = yield* Scope.fork(outer)
     const connection: { alive: boolean } = { alive: true }
     const protocol = RpcClient.layerProtocolSocket({ retryPolicy: Schedule.recurs(0), pingTimeout: "1 minute" }).pipe(
-      Layer.provide([NodeSocket.layerNet({ path: socket }), RpcSerialization.layerNdjson])
+      Layer.provide([
+        NodeSocket.layerNet({ path: socket }),
+        RpcSerialization.layerNdjsonWith({ maxBufferSize: maxFrame })
+      ])
     )
     const client = yield* Layer.build(protocol).pipe(
       Effect.flatMap((context) => Effect.provideContext(RpcClient.make(ShimRpc), context)),
@@ -46,17 +55,29 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
       return Effect.fail(new ShimLost({ problem }))
     })
 
-  /** The living connection; where there is none, a new one, to a new shim if need be. */
-  const connect = Effect.gen(function* () {
-    const known = yield* Ref.get(current)
-    if (known?.alive) return known
-    if (known !== null) yield* Scope.close(known.scope, Exit.void)
-    if ((yield* probe(socket)) !== "alive") yield* startShim(options.state)
-    const connection = yield* dial()
-    const hello = yield* connection.client.Hello().pipe(
-      Effect.catchTag("RpcClientError", (error) => lost(connection, error.reason.message)),
-      Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => lost(connection, "it does not answer") })
-    )
+  /** A shim that stops answers what is under way with an interruption, which is none of ours: to the caller the shim is gone. */
+  const asLost =
+    (connection: Connection) =>
+    <E>(cause: Cause.Cause<E | RpcClientError.RpcClientError>): Effect.Effect<never, E | ShimLost> => {
+      const found = Cause.findError(cause)
+      if (Result.isFailure(found)) {
+        return lost(connection, Cause.hasDies(cause) ? "it answered what cannot be read" : "it stopped")
+      }
+      const error = found.success
+      if (!isTransport(error)) return Effect.fail(error)
+      return lost(
+        connection,
+        error.reason._tag === "SocketCloseError" ? "it closed the connection" : error.reason.message
+      )
+    }
+
+  const greet = Effect.fnUntraced(function* (connection: Connection) {
+    const hello = yield* connection.client
+      .Hello()
+      .pipe(
+        Effect.catchCause(asLost(connection)),
+        Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => lost(connection, "it does not answer") })
+      )
     if (hello.protocol !== shimProtocol) {
       return yield* new Unavailable({
         what: "shim",
@@ -64,19 +85,27 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
         mend: "stop its containers with the berth that started them"
       })
     }
+  })
+
+  /** The living connection; where there is none, a new one, to a new shim if need be. */
+  const connect = Effect.gen(function* () {
+    const known = yield* Ref.get(current)
+    if (known?.alive) return known
+    if (known !== null) yield* Scope.close(known.scope, Exit.void)
+    if ((yield* probe(socket)) !== "alive") yield* startShim(options.state)
+    const connection = yield* dial()
+    yield* Effect.onError(greet(connection), () => Scope.close(connection.scope, Exit.void))
     yield* Ref.set(current, connection)
     return connection
   }).pipe(oneAtATime.withPermit)
 
   const call = <A>(f: (client: Client) => Effect.Effect<A, HostError | RpcClientError.RpcClientError>) =>
-    Effect.flatMap(connect, (connection) =>
-      Effect.catchTag(f(connection.client), "RpcClientError", (error) => lost(connection, error.reason.message))
-    )
+    Effect.flatMap(connect, (connection) => Effect.catchCause(f(connection.client), asLost(connection)))
 
   const watch = Stream.unwrap(
     Effect.map(connect, (connection) =>
       connection.client.Watch().pipe(
-        Stream.catchTag("RpcClientError", (error) => Stream.fromEffect(lost(connection, error.reason.message))),
+        Stream.catchCause((cause) => Stream.fromEffect(asLost(connection)(cause))),
         Stream.concat(Stream.fromEffect(lost(connection, "it stopped")))
       )
     )

@@ -19,12 +19,18 @@ const entry = () => {
 /** A small heap: the shim forks runtimes, and a fork costs what the parent has in memory. */
 const flags = ["--max-semi-space-size=1", "--max-old-space-size=256"]
 
+/** No more than runtimes are given later: a secret of the daemon's environment must not outlive it in the shim. */
+const passed = ["PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"]
+
 const launch = (state: string) => {
   mkdirSync(state, { recursive: true, mode: 0o700 })
   const log = openSync(join(state, "shim.log"), "a", 0o600)
   try {
     const child = spawn(process.execPath, [...flags, entry(), "--state", state], {
       cwd: "/",
+      env: Object.fromEntries(
+        passed.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
+      ),
       detached: true,
       stdio: ["ignore", log, log]
     })
