@@ -9,6 +9,9 @@ import type { Exit } from "../schema/Process.ts"
 import { Tasks } from "../services/Tasks.ts"
 import { Output } from "./Output.ts"
 import { Signals } from "./Signals.ts"
+import type { DetachKeys } from "./terminal/DetachKeys.ts"
+import * as Session from "./terminal/Session.ts"
+import { Tty } from "./terminal/Tty.ts"
 
 /** Which process, and what of the command's own it gets. */
 export interface Attachment {
@@ -20,8 +23,10 @@ export interface Attachment {
   readonly stdin: boolean
   /** Copy the process's output; it has to go to the structured log. */
   readonly output: boolean
-  /** Pass signals on; otherwise they end the command. */
+  /** Pass signals on; otherwise they end the command. From a terminal that is copied keys do so, and signals are for the command itself. */
   readonly forward: boolean
+  /** Where the process has a terminal: what detaches from it. `null` where it has none. */
+  readonly detachKeys: DetachKeys | null
 }
 
 const sigint = 2
@@ -42,8 +47,12 @@ const copyOutput = (process: Attachment, started: Deferred.Deferred<void>) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     const output = yield* Output
-    yield* tasks.output({ id: process.id, execId: process.execId, follow: true }).pipe(
-      Stream.tap(() => Deferred.await(started)),
+    const { detachKeys, execId, id, start } = process
+    // What a terminal showed before is no longer what it shows. It draws itself again as soon as nothing of that can be missed.
+    const live = detachKeys !== null && start === null
+    const draw = live ? Session.redraw(process) : Effect.void
+    yield* tasks.output({ id, execId, follow: true, live }).pipe(
+      Stream.tap(({ bytes }) => (bytes.length === 0 ? draw : Deferred.await(started))),
       Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes)))
     )
   })
@@ -72,12 +81,14 @@ const forwardSignals = ({ execId, id }: Attachment, signals: Queue.Dequeue<numbe
     }
   })
 
-/** Attaches, starts, and returns the exit when the process has ended and all its output is written. */
-export const attach = (process: Attachment) =>
+const run = (process: Attachment) =>
   Effect.scoped(
     Effect.gen(function* () {
       const tasks = yield* Tasks
-      const signals = process.forward ? yield* (yield* Signals).take : null
+      const tty = yield* Tty
+      const { detachKeys } = process
+      const raw = detachKeys !== null && process.stdin && tty.isInput
+      const signals = process.forward && !raw ? yield* (yield* Signals).take : null
       const exit = yield* Effect.forkScoped(tasks.wait({ id: process.id, execId: process.execId }), {
         startImmediately: true
       })
@@ -85,13 +96,30 @@ export const attach = (process: Attachment) =>
       const output = process.output
         ? yield* Effect.forkScoped(copyOutput(process, started), { startImmediately: true })
         : null
-      if (process.start !== null) yield* process.start
+      if (raw) yield* tty.raw
+      if (process.start !== null) {
+        if (detachKeys !== null) yield* Session.fit(process)
+        yield* process.start
+      }
       yield* Deferred.succeed(started, undefined)
+      if (detachKeys !== null) yield* Effect.forkScoped(Session.follow(process))
       if (signals !== null) yield* Effect.forkScoped(forwardSignals(process, signals))
-      if (process.stdin) yield* Effect.forkScoped(copyInput(process))
-      const [ended] = yield* Effect.all([Fiber.join(exit), output === null ? Effect.void : Fiber.join(output)], {
+      const left = yield* Deferred.make<void>()
+      const input = raw ? Session.copyKeys(process, detachKeys, left) : process.stdin ? copyInput(process) : Effect.void
+      yield* Effect.forkScoped(input)
+      const ended = Effect.all([Fiber.join(exit), output === null ? Effect.void : Fiber.join(output)], {
         concurrency: "unbounded"
-      })
-      return ended satisfies Exit
+      }).pipe(Effect.map(([exit]): Exit => exit))
+      return yield* Effect.raceFirst(ended, Effect.as(Deferred.await(left), null))
     })
   )
+
+/** Attaches, starts, and returns the exit when the process has ended and all its output is written; `null` when the user has detached from it. */
+export const attach = (process: Attachment) =>
+  Effect.gen(function* () {
+    const exit = yield* run(process)
+    if (exit !== null) return exit
+    const words = ["berth attach", ...(process.execId === null ? [] : [`--exec ${process.execId}`]), process.id]
+    yield* (yield* Output).writeError(`\nberth: detached, "${words.join(" ")}" comes back\n`)
+    return null
+  })

@@ -21,6 +21,7 @@ import { del, pause, resume, wait } from "./commands/lifecycle.ts"
 import { logs } from "./commands/logs.ts"
 import { pids, processes } from "./commands/processes.ts"
 import { ps } from "./commands/ps.ts"
+import { resize } from "./commands/resize.ts"
 import { run } from "./commands/run.ts"
 import { info, runtimes, version as versionCommand } from "./commands/system.ts"
 import { root } from "./Globals.ts"
@@ -37,6 +38,7 @@ const commands = [
   exec,
   logs,
   attach,
+  resize,
   stop,
   kill,
   pause,

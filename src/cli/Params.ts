@@ -1,9 +1,10 @@
 /** Arguments and options that several commands share, decoded where they are parsed. */
-import { Effect, Random } from "effect"
+import { Effect, Option, Random } from "effect"
 import { Argument, Flag } from "effect/cli"
 import { ContainerId, ExecId } from "../schema/Ids.ts"
 import { DurationText, Signal } from "../schema/Units.ts"
 import { commandArgument } from "./Argv.ts"
+import * as DetachKeys from "./terminal/DetachKeys.ts"
 
 /** One container. */
 export const id = Argument.String("id").pipe(
@@ -64,6 +65,17 @@ export const randomId = Effect.map(randomName, (name) => ContainerId.make(name))
 
 /** The same for a process. */
 export const randomExecId = Effect.map(randomName, (name) => ExecId.make(name))
+
+/** `--detach-keys KEYS`. */
+export const detachKeys = Flag.String("detach-keys").pipe(
+  Flag.withMetavar("<KEYS>"),
+  Flag.withDescription(`What to press in a terminal to leave it running; default ${DetachKeys.usual}, empty for none`),
+  Flag.withDefault(DetachKeys.usual),
+  Flag.filterMap(
+    (text) => Option.fromNullOr(DetachKeys.parse(text)),
+    (text) => `expected keys such as ${DetachKeys.usual} or ctrl-],x, got "${text}"`
+  )
+)
 
 /** The one-letter form of an option. */
 export const alias = Flag.withAlias

@@ -7,6 +7,7 @@ import { main } from "./Cli.ts"
 import { Connection } from "./Connection.ts"
 import { Output } from "./Output.ts"
 import { Signals } from "./Signals.ts"
+import { Tty } from "./terminal/Tty.ts"
 
 const connection = Layer.succeed(Connection)({
   to: (target) =>
@@ -21,6 +22,7 @@ const connection = Layer.succeed(Connection)({
 const ports = Layer.mergeAll(
   Output.layer,
   Signals.layer,
+  Tty.layer,
   connection,
   NodeFileSystem.layer,
   NodePath.layer,

@@ -42,6 +42,9 @@ const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
   fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
 })
 
-serve(state).pipe(Effect.provide(NodeServices.layer), Effect.provideService(Logger.LogToStderr, true), Effect.withTracerEnabled(false), (program) =>
-  runMain(program)
+serve(state).pipe(
+  Effect.provide(NodeServices.layer),
+  Effect.provideService(Logger.LogToStderr, true),
+  Effect.withTracerEnabled(false),
+  (program) => runMain(program)
 )

@@ -13,20 +13,20 @@ const exit: Exit = { id: "web", pid: 42, exitStatus: 7, exitedAt: at, oomKilled:
 const live = { identity, startedAt: at }
 
 const states: Record<string, TaskState> = {
-  "Creating": { _tag: "Creating", exit: null },
+  Creating: { _tag: "Creating", exit: null },
   "Creating+exit": { _tag: "Creating", exit },
-  "Created": { _tag: "Created", identity },
-  "Starting": { _tag: "Starting", identity, exit: null },
+  Created: { _tag: "Created", identity },
+  Starting: { _tag: "Starting", identity, exit: null },
   "Starting+exit": { _tag: "Starting", identity, exit },
-  "Running": { _tag: "Running", ...live },
-  "Pausing": { _tag: "Pausing", ...live },
-  "Paused": { _tag: "Paused", ...live },
-  "Resuming": { _tag: "Resuming", ...live },
-  "Stopped": { _tag: "Stopped", ...live, exit },
-  "Deleting": { _tag: "Deleting", ...live, exit: null },
+  Running: { _tag: "Running", ...live },
+  Pausing: { _tag: "Pausing", ...live },
+  Paused: { _tag: "Paused", ...live },
+  Resuming: { _tag: "Resuming", ...live },
+  Stopped: { _tag: "Stopped", ...live, exit },
+  Deleting: { _tag: "Deleting", ...live, exit: null },
   "Deleting+exit": { _tag: "Deleting", ...live, exit },
   "Deleting unborn": { _tag: "Deleting", identity: null, startedAt: null, exit: null },
-  "Deleted": { _tag: "Deleted", exit }
+  Deleted: { _tag: "Deleted", exit }
 }
 
 const inputs: Record<string, Input> = {
@@ -56,69 +56,181 @@ const inputs: Record<string, Input> = {
  * `*` stands for every input that the row does not name.
  */
 const table: Record<string, Record<string, string>> = {
-  "Creating": {
-    Start: "refused: created", Pause: "refused: created", Resume: "refused: created",
-    Term: "refused: created running paused", Kill: "refused: created running paused", Delete: "refused: created stopped",
-    Force: "Deleting (Cancel Delete)", CreateDone: "Created [create]", CreateFailed: "Deleted", Exited: "Creating+exit", "*": "-"
+  Creating: {
+    Start: "refused: created",
+    Pause: "refused: created",
+    Resume: "refused: created",
+    Term: "refused: created running paused",
+    Kill: "refused: created running paused",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    CreateDone: "Created [create]",
+    CreateFailed: "Deleted",
+    Exited: "Creating+exit",
+    "*": "-"
   },
   "Creating+exit": {
-    Start: "refused: created", Pause: "refused: created", Resume: "refused: created",
-    Term: "refused: created running paused", Kill: "refused: created running paused", Delete: "refused: created stopped",
-    Force: "Deleting (Cancel Delete)", CreateDone: "Stopped+exit [create exit]", CreateFailed: "Deleted", "*": "-"
+    Start: "refused: created",
+    Pause: "refused: created",
+    Resume: "refused: created",
+    Term: "refused: created running paused",
+    Kill: "refused: created running paused",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    CreateDone: "Stopped+exit [create exit]",
+    CreateFailed: "Deleted",
+    "*": "-"
   },
-  "Created": {
-    Start: "Starting (Start)", Pause: "refused: running", Resume: "refused: paused", Term: "- (Signal)", Kill: "- (Signal)",
-    Delete: "Deleting (Delete)", Force: "Deleting (Delete)", StartDone: "Running [start]", Exited: "Stopped+exit [exit]",
-    Oom: "- [oom]", "*": "-"
+  Created: {
+    Start: "Starting (Start)",
+    Pause: "refused: running",
+    Resume: "refused: paused",
+    Term: "- (Signal)",
+    Kill: "- (Signal)",
+    Delete: "Deleting (Delete)",
+    Force: "Deleting (Delete)",
+    StartDone: "Running [start]",
+    Exited: "Stopped+exit [exit]",
+    Oom: "- [oom]",
+    "*": "-"
   },
-  "Starting": {
-    Start: "refused: created", Pause: "refused: running", Resume: "refused: running", Term: "- (Signal)", Kill: "- (Signal)",
-    Delete: "refused: created stopped", Force: "Deleting (Cancel Delete)", StartDone: "Running [start]", StartFailed: "Created",
-    Exited: "Starting+exit", Oom: "- [oom]", "*": "-"
+  Starting: {
+    Start: "refused: created",
+    Pause: "refused: running",
+    Resume: "refused: running",
+    Term: "- (Signal)",
+    Kill: "- (Signal)",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    StartDone: "Running [start]",
+    StartFailed: "Created",
+    Exited: "Starting+exit",
+    Oom: "- [oom]",
+    "*": "-"
   },
   "Starting+exit": {
-    Start: "refused: created", Pause: "refused: running", Resume: "refused: running", Term: "finished", Kill: "finished",
-    Delete: "refused: created stopped", Force: "Deleting (Cancel Delete)", StartDone: "Stopped+exit [start exit]",
-    StartFailed: "Stopped+exit [exit]", Oom: "- [oom]", "*": "-"
+    Start: "refused: created",
+    Pause: "refused: running",
+    Resume: "refused: running",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    StartDone: "Stopped+exit [start exit]",
+    StartFailed: "Stopped+exit [exit]",
+    Oom: "- [oom]",
+    "*": "-"
   },
-  "Running": {
-    Start: "refused: created", Pause: "Pausing (Pause)", Resume: "refused: paused", Term: "- (Signal)", Kill: "- (Signal)",
-    Delete: "refused: created stopped", Force: "Deleting (Delete)", Exited: "Stopped+exit [exit]", Oom: "- [oom]", "*": "-"
+  Running: {
+    Start: "refused: created",
+    Pause: "Pausing (Pause)",
+    Resume: "refused: paused",
+    Term: "- (Signal)",
+    Kill: "- (Signal)",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Delete)",
+    Exited: "Stopped+exit [exit]",
+    Oom: "- [oom]",
+    "*": "-"
   },
-  "Pausing": {
-    Start: "refused: created", Pause: "refused: running", Resume: "refused: paused", Term: "- (Signal)", Kill: "- (Signal thaw)",
-    Delete: "refused: created stopped", Force: "Deleting (Cancel Delete)", PauseDone: "Paused [paused]", PauseFailed: "Running",
-    Exited: "Stopped+exit [exit]", Oom: "- [oom]", "*": "-"
+  Pausing: {
+    Start: "refused: created",
+    Pause: "refused: running",
+    Resume: "refused: paused",
+    Term: "- (Signal)",
+    Kill: "- (Signal thaw)",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    PauseDone: "Paused [paused]",
+    PauseFailed: "Running",
+    Exited: "Stopped+exit [exit]",
+    Oom: "- [oom]",
+    "*": "-"
   },
-  "Paused": {
-    Start: "refused: created", Pause: "refused: running", Resume: "Resuming (Resume)", Term: "- (Signal)", Kill: "- (Signal thaw)",
-    Delete: "refused: created stopped", Force: "Deleting (Delete)", Exited: "Stopped+exit [exit]", Oom: "- [oom]", "*": "-"
+  Paused: {
+    Start: "refused: created",
+    Pause: "refused: running",
+    Resume: "Resuming (Resume)",
+    Term: "- (Signal)",
+    Kill: "- (Signal thaw)",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Delete)",
+    Exited: "Stopped+exit [exit]",
+    Oom: "- [oom]",
+    "*": "-"
   },
-  "Resuming": {
-    Start: "refused: created", Pause: "refused: running", Resume: "refused: paused", Term: "- (Signal)", Kill: "- (Signal thaw)",
-    Delete: "refused: created stopped", Force: "Deleting (Cancel Delete)", ResumeDone: "Running [resumed]", ResumeFailed: "Paused",
-    Exited: "Stopped+exit [exit]", Oom: "- [oom]", "*": "-"
+  Resuming: {
+    Start: "refused: created",
+    Pause: "refused: running",
+    Resume: "refused: paused",
+    Term: "- (Signal)",
+    Kill: "- (Signal thaw)",
+    Delete: "refused: created stopped",
+    Force: "Deleting (Cancel Delete)",
+    ResumeDone: "Running [resumed]",
+    ResumeFailed: "Paused",
+    Exited: "Stopped+exit [exit]",
+    Oom: "- [oom]",
+    "*": "-"
   },
-  "Stopped": {
-    Start: "refused: created", Pause: "refused: running", Resume: "refused: paused", Term: "finished", Kill: "finished",
-    Delete: "Deleting+exit (Delete)", Force: "Deleting+exit (Delete)", "*": "-"
+  Stopped: {
+    Start: "refused: created",
+    Pause: "refused: running",
+    Resume: "refused: paused",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "Deleting+exit (Delete)",
+    Force: "Deleting+exit (Delete)",
+    "*": "-"
   },
-  "Deleting": {
-    Start: "refused: created running paused", Pause: "refused: created running paused", Resume: "refused: created running paused",
-    Term: "- (Signal)", Kill: "- (Signal)", Delete: "refused: created stopped", Force: "- (Cancel Delete)",
-    DeleteDone: "Deleted+exit [exit delete]", DeleteFailed: "Running", Exited: "Deleting+exit [exit]", "*": "-"
+  Deleting: {
+    Start: "refused: created running paused",
+    Pause: "refused: created running paused",
+    Resume: "refused: created running paused",
+    Term: "- (Signal)",
+    Kill: "- (Signal)",
+    Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)",
+    DeleteDone: "Deleted+exit [exit delete]",
+    DeleteFailed: "Running",
+    Exited: "Deleting+exit [exit]",
+    "*": "-"
   },
   "Deleting+exit": {
-    Start: "refused: created running paused", Pause: "refused: created running paused", Resume: "refused: created running paused",
-    Term: "finished", Kill: "finished", Delete: "refused: created stopped", Force: "- (Cancel Delete)",
-    DeleteDone: "Deleted+exit [delete]", DeleteFailed: "Stopped+exit", "*": "-"
+    Start: "refused: created running paused",
+    Pause: "refused: created running paused",
+    Resume: "refused: created running paused",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)",
+    DeleteDone: "Deleted+exit [delete]",
+    DeleteFailed: "Stopped+exit",
+    "*": "-"
   },
   "Deleting unborn": {
-    Start: "refused: created running paused", Pause: "refused: created running paused", Resume: "refused: created running paused",
-    Term: "- (Signal)", Kill: "- (Signal)", Delete: "refused: created stopped", Force: "- (Cancel Delete)",
-    DeleteDone: "Deleted+exit [exit]", DeleteFailed: "Deleted", Exited: "Deleting+exit [exit]", "*": "-"
+    Start: "refused: created running paused",
+    Pause: "refused: created running paused",
+    Resume: "refused: created running paused",
+    Term: "- (Signal)",
+    Kill: "- (Signal)",
+    Delete: "refused: created stopped",
+    Force: "- (Cancel Delete)",
+    DeleteDone: "Deleted+exit [exit]",
+    DeleteFailed: "Deleted",
+    Exited: "Deleting+exit [exit]",
+    "*": "-"
   },
-  "Deleted": { Start: "finished", Pause: "finished", Resume: "finished", Term: "finished", Kill: "finished", Delete: "finished", Force: "finished", "*": "-" }
+  Deleted: {
+    Start: "finished",
+    Pause: "finished",
+    Resume: "finished",
+    Term: "finished",
+    Kill: "finished",
+    Delete: "finished",
+    Force: "finished",
+    "*": "-"
+  }
 }
 
 const facts = { containerId: ContainerId.make("web"), terminal: false, autoRemove: false }

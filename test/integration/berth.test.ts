@@ -20,9 +20,10 @@ for (const runtime of ["runc", "crun"]) {
   })
   berthSuite({
     name: `through a daemon on ${runtime}`,
-    layer: Layer.unwrap(
-      Effect.map(daemon({ runtime }), ({ address }) => Berth.layerClient({ address }))
-    ).pipe(Layer.provide(NodeServices.layer), Layer.orDie),
+    layer: Layer.unwrap(Effect.map(daemon({ runtime }), ({ address }) => Berth.layerClient({ address }))).pipe(
+      Layer.provide(NodeServices.layer),
+      Layer.orDie
+    ),
     rootfs,
     real: true
   })

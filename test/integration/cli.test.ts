@@ -278,7 +278,8 @@ if (canRunContainers) {
       [["exec", "bad", "/etc/passwd"], 126, "RuntimeFailed", /./],
       [["run", "--runtime", "nope", ...rootfs, "true"], 125, "Unavailable", /runtime "nope": .*not installed/],
       [["ps", "--filter", "nonsense=~("], 1, "InvalidArgument", /./],
-      [["run", "-t", ...rootfs, "sh"], 1, "Unsupported", /a terminal \(-t\): not supported by this version/]
+      [["run", "-it", ...rootfs, "sh"], 2, "InvalidArgument", /run: --tty: the input device is not a TTY/],
+      [["run", "--restart", "always", ...rootfs, "sh"], 1, "Unsupported", /--restart always: not supported/]
     ]
     it.effect(
       "says in one line what is wrong, with a code and a document for programs",

@@ -241,7 +241,10 @@ describe("Reaper", () => {
       const left = Effect.map(Effect.forEach(pids, Proc.stat), (found) => found.map(Option.isSome))
       const unused = () => Effect.die("unused")
       const strays = yield* Strays.make((pid) => pid === claimed).pipe(
-        Effect.provideService(Children, Children.of({ spawn: unused, adopt: unused, stranger: Effect.never, has: (pid) => pid === awaited }))
+        Effect.provideService(
+          Children,
+          Children.of({ spawn: unused, adopt: unused, stranger: Effect.never, has: (pid) => pid === awaited })
+        )
       )
       yield* strays.sweep()
       yield* TestClock.adjust("100 millis")
@@ -250,7 +253,10 @@ describe("Reaper", () => {
       yield* TestClock.adjust("50 millis")
       assert.isFalse(yield* strays.sweep())
       assert.deepStrictEqual(yield* left, [false, true, true])
-      assert.deepStrictEqual(Option.map(strays.recall(pids[0]), ({ exitStatus }) => exitStatus), Option.some(3))
+      assert.deepStrictEqual(
+        Option.map(strays.recall(pids[0]), ({ exitStatus }) => exitStatus),
+        Option.some(3)
+      )
       assert.isTrue(Option.isNone(strays.recall(pids[0])))
       yield* Effect.forEach([claimed, awaited], (yield* Libc).waitpid)
     }).pipe(Effect.provide(Libc.layer))

@@ -31,7 +31,9 @@ const text = (id: ContainerId, execId: ExecId | null = null) =>
 const history = (id: ContainerId) =>
   Effect.flatMap(Events, (events) =>
     Effect.map(Stream.runCollect(events.subscribe({ filters: [`id==${id}`] })), (found) =>
-      found.map(({ event, topic }: Event) => ("execId" in event && event.execId !== null ? `${topic}:${event.execId}` : topic))
+      found.map(({ event, topic }: Event) =>
+        "execId" in event && event.execId !== null ? `${topic}:${event.execId}` : topic
+      )
     )
   )
 
@@ -39,8 +41,10 @@ const tagOf = <A, R>(effect: Effect.Effect<A, BerthError, R>) => Effect.map(Effe
 
 export const berthSuite = (place: Place) => {
   suiteLayer(place.layer, { excludeTestServices: place.real, timeout: "60 seconds" })(place.name, (it) => {
-    const test = (name: string, body: () => Effect.Effect<void, unknown, Containers | Tasks | Events | System | Scope.Scope>) =>
-      it.effect(name, () => (place.real ? body() : untilDone(Effect.scoped(body()))))
+    const test = (
+      name: string,
+      body: () => Effect.Effect<void, unknown, Containers | Tasks | Events | System | Scope.Scope>
+    ) => it.effect(name, () => (place.real ? body() : untilDone(Effect.scoped(body()))))
 
     test("runs a command: output, exit code, events in order", () =>
       Effect.gen(function* () {
@@ -86,7 +90,9 @@ export const berthSuite = (place: Place) => {
         const id = yield* running(place.rootfs, ["/bin/sleep", "1000"])
         const execId = ExecId.make("job")
         const { spec } = yield* (yield* Containers).get(id)
-        const process = yield* Effect.fromResult(ProcessSpec.makeProcess(spec, { args: ["/bin/sh", "-c", "echo job; exit 3"] }))
+        const process = yield* Effect.fromResult(
+          ProcessSpec.makeProcess(spec, { args: ["/bin/sh", "-c", "echo job; exit 3"] })
+        )
         assert.strictEqual((yield* tasks.exec({ id, execId, process })).status, "created")
         assert.strictEqual(yield* tagOf(tasks.exec({ id, execId, process })), "AlreadyExists")
         yield* tasks.startExec({ id, execId })
@@ -153,7 +159,10 @@ export const berthSuite = (place: Place) => {
         const { spec } = yield* containers.get(id)
         assert.strictEqual(yield* tagOf(containers.create({ id, spec })), "AlreadyExists")
         const error = yield* Effect.flip(tasks.create({ id }))
-        assert.deepStrictEqual([error._tag, "reason" in error ? error.reason : null], ["RuntimeFailed", "command-not-found"])
+        assert.deepStrictEqual(
+          [error._tag, "reason" in error ? error.reason : null],
+          ["RuntimeFailed", "command-not-found"]
+        )
         assert.strictEqual(yield* tagOf(tasks.get(id)), "NotFound")
         yield* containers.delete(id)
         const alive = yield* running(place.rootfs, ["/bin/sleep", "1000"])
@@ -204,7 +213,10 @@ export const berthSuite = (place: Place) => {
           }),
           { concurrency: "unbounded" }
         )
-        assert.deepStrictEqual(codes, Array.from({ length: 20 }, (_, n) => n))
+        assert.deepStrictEqual(
+          codes,
+          Array.from({ length: 20 }, (_, n) => n)
+        )
       }))
   })
 }

@@ -55,7 +55,11 @@ export interface Daemon {
 /** A running daemon on folders that exist already. When the scope closes it is asked to stop, and so are its shims. */
 export const daemonOn = Effect.fnUntraced(function* (
   place: { readonly folder: string; readonly root: string; readonly state: string },
-  options: { readonly runtime?: string; readonly env?: Readonly<Record<string, string>>; readonly args?: ReadonlyArray<string> } = {}
+  options: {
+    readonly runtime?: string
+    readonly env?: Readonly<Record<string, string>>
+    readonly args?: ReadonlyArray<string>
+  } = {}
 ) {
   const address = `unix://${join(place.folder, "berth.sock")}`
   let text = ""
@@ -71,7 +75,11 @@ export const daemonOn = Effect.fnUntraced(function* (
       child.once("exit", (code, signal) => (text += `ended with ${code ?? signal}\n`))
       return child
     }),
-    (child) => Effect.andThen(Effect.sync(() => child.kill("SIGTERM")), ended(child))
+    (child) =>
+      Effect.andThen(
+        Effect.sync(() => child.kill("SIGTERM")),
+        ended(child)
+      )
   )
   yield* ready(child, () => text)
   return { ...place, address, pid: child.pid ?? 0, log: () => text } satisfies Daemon

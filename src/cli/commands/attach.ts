@@ -1,10 +1,21 @@
 /** `berth attach`: the input and output of a process that runs already. Ending the command leaves the process alone. */
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import type { ContainerId, ExecId } from "../../schema/Ids.ts"
+import { NotFound } from "../../schema/Errors.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { attach as toProcess } from "../Attached.ts"
 import { connected } from "../Globals.ts"
 import * as Params from "../Params.ts"
+import { requireTty } from "../terminal/Session.ts"
+
+const find = (id: ContainerId, execId: ExecId | null) =>
+  Effect.gen(function* () {
+    const tasks = yield* Tasks
+    if (execId === null) return yield* tasks.get(id)
+    const found = (yield* tasks.processes(id)).find((one) => one.id === execId)
+    return found ?? (yield* new NotFound({ kind: "exec", id: execId }))
+  })
 
 export const attach = Command.make(
   "attach",
@@ -16,26 +27,33 @@ export const attach = Command.make(
         "Copy standard input to the process where it reads any, the default; --no-stdin only watches"
       )
     ),
-    exec: Params.exec
+    exec: Params.exec,
+    detachKeys: Params.detachKeys
   },
-  ({ exec, id, stdin }) =>
+  ({ detachKeys, exec, id, stdin }) =>
     connected(
       Effect.gen(function* () {
-        const tasks = yield* Tasks
         const execId = Option.getOrNull(exec)
-        const process =
-          execId === null ? yield* tasks.get(id) : (yield* tasks.processes(id)).find((one) => one.id === execId)
-        yield* toProcess({
-          id,
-          execId,
-          start: null,
-          stdin: stdin && process?.stdin !== null && process?.stdin !== undefined,
-          output: true,
-          forward: false
-        })
-      })
+        const process = yield* find(id, execId)
+        const rest = { id, execId, start: null, output: true, forward: false }
+        // Of one that has ended there is only its output to see.
+        if (process.terminal && process.exitStatus === null) {
+          if (stdin) yield* requireTty("attach", "without --no-stdin")
+          return yield* toProcess({ ...rest, stdin, detachKeys })
+        }
+        return yield* toProcess({ ...rest, stdin: stdin && process.stdin !== null, detachKeys: null })
+      }).pipe(Effect.asVoid)
     )
 ).pipe(
-  Command.withDescription("Watch a process from its first output on, and type into it; Ctrl-C leaves it running"),
-  Command.withExamples([{ command: "berth attach web" }, { command: "berth attach --no-stdin web" }])
+  Command.withDescription(
+    "Watch a process from its first output on, a terminal from now on, and type into it; Ctrl-C leaves it running"
+  ),
+  Command.withExamples([
+    { command: "berth attach web" },
+    { command: "berth attach --no-stdin web" },
+    {
+      command: "berth attach --exec worker --detach-keys ctrl-] web",
+      description: "Other keys leave a terminal running"
+    }
+  ])
 )

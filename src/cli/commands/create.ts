@@ -10,6 +10,7 @@ import * as Json from "../output/Json.ts"
 import * as Params from "../Params.ts"
 import { createFlags } from "../run/Flags.ts"
 import { plan, specOf, withCreated } from "../run/Launch.ts"
+import { requireTty } from "../terminal/Session.ts"
 
 export const create = Command.make("create", { ...createFlags, command: Params.command(0) }, ({ command, ...flags }) =>
   Effect.gen(function* () {
@@ -39,9 +40,10 @@ export const start = Command.make(
     attach: Params.toggle("attach", "Print its output and end with its exit code").pipe(Params.alias("a")),
     interactive: Params.toggle("interactive", "Copy standard input, where the container was made with -i").pipe(
       Params.alias("i")
-    )
+    ),
+    detachKeys: Params.detachKeys
   },
-  ({ attach: attached, id, interactive }) =>
+  ({ attach: attached, detachKeys, id, interactive }) =>
     connected(
       Effect.gen(function* () {
         const tasks = yield* Tasks
@@ -51,9 +53,15 @@ export const start = Command.make(
         }
         const start = tasks.start(id)
         const exit = yield* asProcess(
-          attach({ id, execId: null, start, stdin: interactive, output: true, forward: true })
+          Effect.gen(function* () {
+            const { terminal } = yield* tasks.get(id)
+            if (terminal && interactive) yield* requireTty("start", "--interactive")
+            const keys = terminal ? detachKeys : null
+            const rest = { stdin: interactive, output: true, forward: true, detachKeys: keys }
+            return yield* attach({ id, execId: null, start, ...rest })
+          })
         )
-        return yield* new Exited({ code: exit.exitStatus })
+        return yield* new Exited({ code: exit?.exitStatus ?? 0 })
       })
     )
 ).pipe(

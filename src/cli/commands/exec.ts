@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import type { ContainerId, ExecId } from "../../schema/Ids.ts"
 import type { OciProcess } from "../../schema/OciSpec.ts"
+import type { Stdio, TerminalSize } from "../../schema/Process.ts"
 import { Containers } from "../../services/Containers.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { attach } from "../Attached.ts"
@@ -14,7 +15,9 @@ import * as Params from "../Params.ts"
 import { execId, processFlags } from "../run/Flags.ts"
 import type { ProcessFlags } from "../run/Flags.ts"
 import { isLocal } from "../run/Launch.ts"
-import { unsupported } from "../run/Unsupported.ts"
+import type { DetachKeys } from "../terminal/DetachKeys.ts"
+import { requireTty } from "../terminal/Session.ts"
+import { Tty } from "../terminal/Tty.ts"
 
 const processOf = (id: ContainerId, flags: ProcessFlags, words: ReadonlyArray<string>) =>
   Effect.gen(function* () {
@@ -28,13 +31,16 @@ interface Wanted {
   readonly execId: ExecId
   readonly process: OciProcess
   readonly stdin: boolean
+  /** What its terminal begins with. */
+  readonly size: TerminalSize | null
 }
 
 /** Registers the process; one that cannot be started is forgotten again. */
-const withExec = <A, E, R>({ execId, id, process, stdin }: Wanted, use: Effect.Effect<A, E, R>) =>
+const withExec = <A, E, R>({ execId, id, process, size, stdin }: Wanted, use: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
-    yield* tasks.exec({ id, execId, process, stdio: { stdin, log: { _tag: "json" } } })
+    const stdio: Stdio = { stdin, log: { _tag: "json" } }
+    yield* tasks.exec({ id, execId, process, stdio, ...(size === null ? {} : { size }) })
     return yield* Effect.onError(use, () => Effect.ignore(tasks.deleteExec({ id, execId, force: false })))
   })
 
@@ -46,14 +52,15 @@ const detached = (wanted: Wanted) =>
     yield* (yield* wantsJson) ? (yield* Output).write(Json.document(Json.process(process))) : line(execId)
   })
 
-const attached = (wanted: Wanted) =>
+const attached = (wanted: Wanted, keys: DetachKeys) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     const { execId, id, stdin } = wanted
     const start = tasks.startExec({ id, execId })
-    const exit = yield* withExec(wanted, attach({ id, execId, start, stdin, output: true, forward: true }))
-    yield* Effect.ignore(tasks.deleteExec({ id, execId }))
-    return yield* new Exited({ code: exit.exitStatus })
+    const detachKeys = wanted.process.terminal === true ? keys : null
+    const exit = yield* withExec(wanted, attach({ id, execId, start, stdin, output: true, forward: true, detachKeys }))
+    if (exit !== null) yield* Effect.ignore(tasks.deleteExec({ id, execId }))
+    return yield* new Exited({ code: exit?.exitStatus ?? 0 })
   })
 
 export const exec = Command.make(
@@ -63,17 +70,19 @@ export const exec = Command.make(
     ...processFlags,
     execId,
     detach: Params.toggle("detach", "Print its name and leave it running").pipe(Params.alias("d")),
+    detachKeys: Params.detachKeys,
     command: Params.command(1)
   },
-  ({ command, detach, execId, id, ...flags }) =>
+  ({ command, detach, detachKeys, execId, id, ...flags }) =>
     asProcess(
       connected(
         Effect.gen(function* () {
-          if (flags.terminal) return yield* unsupported("a terminal (-t)")
+          if (flags.terminal && flags.interactive && !detach) yield* requireTty("exec", "--tty")
           const process = yield* processOf(id, flags, command)
           const name = Option.isSome(execId) ? execId.value : yield* Params.randomExecId
-          const wanted = { id, execId: name, process, stdin: flags.interactive }
-          yield* detach ? detached(wanted) : attached(wanted)
+          const size = flags.terminal ? yield* (yield* Tty).size : null
+          const wanted = { id, execId: name, process, stdin: flags.interactive, size }
+          yield* detach ? detached(wanted) : attached(wanted, detachKeys)
         })
       )
     )
@@ -81,6 +90,7 @@ export const exec = Command.make(
   Command.withDescription("Run a program in a container that runs already"),
   Command.withExamples([
     { command: "berth exec web ls -la /srv" },
+    { command: "berth exec -it web sh", description: "In a terminal" },
     { command: "berth exec -d --id worker -e MODE=fast web worker", description: "In the background, under a name" },
     { command: "echo hello | berth exec -i web cat", description: "With input" }
   ])

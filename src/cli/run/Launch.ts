@@ -3,10 +3,11 @@ import { Effect, FileSystem, Option } from "effect"
 import type { NewContainer } from "../../schema/Container.ts"
 import { Unavailable } from "../../schema/Errors.ts"
 import type { ContainerId } from "../../schema/Ids.ts"
-import type { Stdio } from "../../schema/Process.ts"
+import type { Stdio, TerminalSize } from "../../schema/Process.ts"
 import { Containers } from "../../services/Containers.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { defaultAddress, root } from "../Globals.ts"
+import { Tty } from "../terminal/Tty.ts"
 import type { CreateFlags } from "./Flags.ts"
 import { record as newRecord, stdio } from "./TaskInput.ts"
 import { refuse } from "./Unsupported.ts"
@@ -15,6 +16,8 @@ import { refuse } from "./Unsupported.ts"
 export interface Plan {
   readonly container: NewContainer
   readonly stdio: Stdio
+  /** What its terminal begins with, where it has one and the command too. */
+  readonly size: TerminalSize | null
   readonly autoRemove: boolean
   readonly pidFile: Option.Option<string>
 }
@@ -41,7 +44,9 @@ export const plan = Effect.fnUntraced(function* (
   if (refusal !== null) return yield* refusal
   const rest = { stdio: yield* stdio(command, flags), autoRemove, pidFile: flags.pidFile }
   const record = yield* newRecord(command, flags)
-  const made: Plan = { ...rest, container: { ...record, spec: yield* specOf(command, flags, words) } }
+  const spec = yield* specOf(command, flags, words)
+  const size = spec.process?.terminal === true ? yield* (yield* Tty).size : null
+  const made: Plan = { ...rest, size, container: { ...record, spec } }
   return made
 })
 
@@ -66,7 +71,7 @@ const undo = (id: ContainerId) =>
  * the container goes its own way.
  */
 export const withCreated = <A, E, R>(
-  { autoRemove, container, pidFile, stdio }: Plan,
+  { autoRemove, container, pidFile, size, stdio }: Plan,
   use: (id: ContainerId, keep: Effect.Effect<void>) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function* () {
@@ -78,7 +83,7 @@ export const withCreated = <A, E, R>(
       kept = true
     })
     const task = Effect.gen(function* () {
-      const task = yield* tasks.create({ id, stdio, autoRemove })
+      const task = yield* tasks.create({ id, stdio, autoRemove, ...(size === null ? {} : { size }) })
       if (Option.isSome(pidFile) && task.pid !== null) yield* writePid(pidFile.value, task.pid)
       return yield* use(id, keep)
     })

@@ -20,6 +20,7 @@ import { hostFacts } from "./HostInput.ts"
 const irregular: { readonly [field: string]: string } = {
   args: "<command>",
   cwd: "--workdir",
+  terminal: "--tty",
   mounts: "--mount",
   uidMappings: "--uidmap",
   gidMappings: "--gidmap",
@@ -103,7 +104,7 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
     user: flags.user,
     hostname,
     readOnly: whenSet(flags.readOnly),
-    terminal: Option.none(),
+    terminal: whenSet(flags.terminal),
     consoleSize: Option.none(),
     cgroupsPath: Option.none(),
     resources: Option.none(),
@@ -209,6 +210,7 @@ export const processOf = Effect.fn("cli.processOf")(function* (
   const options: ExecOptions = {
     args: words,
     env,
+    terminal: flags.terminal,
     privileged: flags.privileged,
     ...Option.match(flags.workdir, { onNone: () => ({}), onSome: (cwd) => ({ cwd }) }),
     ...Option.match(flags.user, { onNone: () => ({}), onSome: (user) => ({ user }) })

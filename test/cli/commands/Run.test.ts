@@ -174,7 +174,8 @@ describe("berth run", () => {
   )
 
   const refused: ReadonlyArray<readonly [words: ReadonlyArray<string>, code: number, said: RegExp]> = [
-    [["-t", ...rootfs, "sh"], 1, /^berth: a terminal \(-t\): not supported/],
+    [["-it", ...rootfs, "sh"], 2, /^berth: run: --tty: the input device is not a TTY\nusage: berth run /],
+    [["-it", "--detach-keys", "ctrl-1", ...rootfs, "sh"], 2, /^berth: run: --detach-keys: expected keys such as/],
     [["--overlay", ...rootfs, "sh"], 1, /^berth: --overlay: not supported/],
     [["--snapshot", "k", "sh"], 1, /^berth: --snapshot: not supported/],
     [["--restart", "always", ...rootfs, "sh"], 1, /^berth: --restart always: not supported/],
@@ -287,11 +288,10 @@ describe("berth exec", () => {
       assert.strictEqual(daemon.entries.get("web")?.execs.size, 0)
       const missing = yield* berth(["exec", "db", "ls"], { daemon })
       assert.deepStrictEqual([missing.code, missing.stderr.slice(0, 32)], [127, `berth: container "db": not found`])
-      const terminal = yield* berth(["exec", "-t", "web", "sh"], { daemon })
-      assert.deepStrictEqual(
-        [terminal.code, terminal.stderr],
-        [1, "berth: a terminal (-t): not supported by this version\n"]
-      )
+      const terminal = yield* berth(["exec", "-it", "web", "sh"], { daemon })
+      assert.strictEqual(terminal.code, 2)
+      assert.match(terminal.stderr, /^berth: exec: --tty: the input device is not a TTY\n/)
+      assert.strictEqual(daemon.entries.get("web")?.execs.size, 0)
     })
   )
 })

@@ -15,6 +15,8 @@ import {
 } from "../../../src/schema/Errors.ts"
 import type { Event } from "../../../src/schema/Events.ts"
 import { ContainerId, type ExecId, RuntimeName } from "../../../src/schema/Ids.ts"
+import type { OciProcess } from "../../../src/schema/OciSpec.ts"
+import { defaultStdio } from "../../../src/schema/Process.ts"
 import type { Exit, OutputChunk, Process, Stdio } from "../../../src/schema/Process.ts"
 import type { DriverInfo } from "../../../src/schema/Runtime.ts"
 import type { Task } from "../../../src/schema/Task.ts"
@@ -33,6 +35,7 @@ class Running {
   readonly args: ReadonlyArray<string>
   readonly stdio: Stdio
   readonly pid: number
+  readonly terminal: boolean
   status: "created" | "running" | "paused" | "stopped" = "created"
   exit: Exit | null = null
   readonly ended = Deferred.makeUnsafe<Exit>()
@@ -40,8 +43,9 @@ class Running {
   changed = Deferred.makeUnsafe<void>()
   input = ""
 
-  constructor(args: ReadonlyArray<string>, stdio: Stdio, pid: number) {
-    this.args = args
+  constructor(process: OciProcess | undefined, stdio: Stdio = defaultStdio, pid = 500) {
+    this.args = process?.args ?? []
+    this.terminal = process?.terminal === true
     this.stdio = stdio
     this.pid = pid
   }
@@ -61,18 +65,35 @@ class Running {
     Deferred.doneUnsafe(this.changed, Effect.void)
   }
 
-  /** `echo WORDS`, `warn WORDS` and `exit N` end at once; `cat` ends with its input; `stubborn` only by KILL; the rest by any signal. */
+  /**
+   * `echo WORDS`, `warn WORDS` and `exit N` end at once; `cat` ends with its input; `shell` prints what is typed and ends
+   * at ctrl-D; anything else runs until it is killed.
+   */
   begin(id: string) {
     this.status = "running"
     const [program, ...words] = this.args
+    if (program === "shell") this.print("stdout", "$ ")
     if (program === "echo") this.print("stdout", `${words.join(" ")}\n`)
     if (program === "warn") this.print("stderr", `${words.join(" ")}\n`)
     if (program === "echo" || program === "warn") this.end(id, 0)
     if (program === "exit") this.end(id, Number(words[0]))
   }
 
-  output(follow: boolean): Stream.Stream<OutputChunk> {
-    return Stream.unfold(0, (index) =>
+  type(id: string, data: string) {
+    this.input += data
+    if (this.args[0] !== "shell") return
+    this.print("stdout", data)
+    if (data.includes("\u0004")) this.end(id, 0)
+  }
+
+  output(follow: boolean, live: boolean): Stream.Stream<OutputChunk> {
+    const empty: OutputChunk = { stream: "stdout", at, bytes: new Uint8Array() }
+    const rest = this.#output(follow, live ? this.chunks.length : 0)
+    return live ? Stream.prepend(rest, [empty]) : rest
+  }
+
+  #output(follow: boolean, from: number): Stream.Stream<OutputChunk> {
+    return Stream.unfold(from, (index) =>
       Effect.gen({ self: this }, function* () {
         while (follow && index >= this.chunks.length && this.exit === null) yield* Deferred.await(this.changed)
         const chunk = this.chunks[index]
@@ -144,7 +165,7 @@ export class FakeDaemon {
       stdin: running.stdio.stdin ? "/stdin" : null,
       stdout: null,
       stderr: null,
-      terminal: false,
+      terminal: running.terminal,
       createdAt: at,
       startedAt: running.status === "created" ? null : at,
       restartCount: 0
@@ -218,13 +239,9 @@ export class FakeDaemon {
         request,
         Effect.gen({ self: this }, function* () {
           const entry = yield* this.#entry(request.id)
-          const args = entry.container.spec.process?.args ?? []
-          if (args[0] === "uncreatable") return yield* failed("create", "failed")
-          entry.task = new Running(
-            args,
-            request.stdio ?? { stdin: false, log: { _tag: "json" } },
-            100 + this.entries.size
-          )
+          const { process } = entry.container.spec
+          if (process?.args?.[0] === "uncreatable") return yield* failed("create", "failed")
+          entry.task = new Running(process, request.stdio, 100 + this.entries.size)
           entry.autoRemove = request.autoRemove ?? false
           return yield* this.#task(request.id)
         })
@@ -326,10 +343,7 @@ export class FakeDaemon {
           yield* this.#running(request.id)
           const { execs } = yield* this.#entry(request.id)
           if (execs.has(request.execId)) return yield* new AlreadyExists({ kind: "exec", id: request.execId })
-          execs.set(
-            request.execId,
-            new Running(request.process.args ?? [], request.stdio ?? { stdin: false, log: { _tag: "json" } }, 500)
-          )
+          execs.set(request.execId, new Running(request.process, request.stdio))
           return yield* this.#process(request.id, request.execId)
         })
       ),
@@ -371,7 +385,9 @@ export class FakeDaemon {
         this.#call(
           "tasks.output",
           request,
-          Effect.map(this.#running(request.id, request.execId), (running) => running.output(request.follow ?? false))
+          Effect.map(this.#running(request.id, request.execId), (running) =>
+            running.output(request.follow ?? false, request.live ?? false)
+          )
         )
       ),
     writeStdin: (request) =>
@@ -379,7 +395,8 @@ export class FakeDaemon {
         "tasks.writeStdin",
         request.bytes.length,
         Effect.map(this.#running(request.id, request.execId), (running) => {
-          running.input += text.decode(request.bytes)
+          running.type(request.execId ?? request.id, text.decode(request.bytes))
+          this.#removeWhenEnded(request.id)
         })
       ),
     resize: (request) => this.#call("tasks.resize", request, Effect.void),
@@ -416,7 +433,7 @@ export class FakeDaemon {
       stdin: null,
       stdout: null,
       stderr: null,
-      terminal: false,
+      terminal: running.terminal,
       spec: { cwd: "/", args: running.args },
       createdAt: at,
       startedAt: null

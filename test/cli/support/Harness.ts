@@ -6,6 +6,8 @@ import { main } from "../../../src/cli/Cli.ts"
 import { Connection, type Target } from "../../../src/cli/Connection.ts"
 import { Output, OutputClosed } from "../../../src/cli/Output.ts"
 import { Signals } from "../../../src/cli/Signals.ts"
+import { Tty } from "../../../src/cli/terminal/Tty.ts"
+import type { TerminalSize } from "../../../src/schema/Process.ts"
 import { FakeDaemon } from "./FakeDaemon.ts"
 
 export interface Options {
@@ -16,7 +18,44 @@ export interface Options {
   /** After so many writes nobody reads standard output any more. */
   readonly closeAfter?: number
   readonly signals?: Queue.Queue<number>
+  /** The terminal that the command is started in; none by default. */
+  readonly tty?: FakeTty
 }
+
+/** A terminal to start the command in. */
+export class FakeTty {
+  size: TerminalSize | null = { width: 80, height: 24 }
+  /** Changes of its size. */
+  readonly changes = Effect.runSync(Queue.unbounded<TerminalSize>())
+  /** What is typed, byte by byte as it comes. */
+  readonly keys = Effect.runSync(Queue.unbounded<Uint8Array>())
+  /** Every change of its mode. */
+  readonly modes: Array<"raw" | "restored"> = []
+
+  readonly type = (text: string) => Queue.offer(this.keys, encoder.encode(text))
+
+  readonly resize = (size: TerminalSize) =>
+    Effect.suspend(() => {
+      this.size = size
+      return Queue.offer(this.changes, size)
+    })
+
+  readonly service = Tty.of({
+    isInput: true,
+    size: Effect.sync(() => this.size),
+    sizes: Stream.suspend(() =>
+      Stream.concat(Stream.fromIterable(this.size === null ? [] : [this.size]), Stream.fromQueue(this.changes))
+    ),
+    raw: Effect.asVoid(
+      Effect.acquireRelease(
+        Effect.sync(() => this.modes.push("raw")),
+        () => Effect.sync(() => this.modes.push("restored"))
+      )
+    )
+  })
+}
+
+const noTty = Tty.of({ isInput: false, size: Effect.succeed(null), sizes: Stream.empty, raw: Effect.void })
 
 export interface Outcome {
   readonly code: number
@@ -61,7 +100,10 @@ export const berth = (args: ReadonlyArray<string>, options: Options = {}): Effec
       Layer.succeed(Signals)({
         take: options.signals === undefined ? Queue.unbounded<number>() : Effect.succeed(options.signals)
       }),
-      Stdio.layerTest({ stdin: Stream.fromIterable(input) }),
+      Layer.succeed(Tty, options.tty?.service ?? noTty),
+      Stdio.layerTest({
+        stdin: options.tty === undefined ? Stream.fromIterable(input) : Stream.fromQueue(options.tty.keys)
+      }),
       NodeFileSystem.layer,
       NodePath.layer,
       ConfigProvider.layer(ConfigProvider.fromUnknown(options.env ?? {}))

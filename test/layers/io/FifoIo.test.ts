@@ -6,7 +6,6 @@ import { createHash, randomFillSync } from "node:crypto"
 import {
   constants,
   existsSync,
-
   openSync,
   readdirSync,
   readFileSync,

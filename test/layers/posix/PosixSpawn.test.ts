@@ -129,6 +129,18 @@ describe("PosixSpawn", () => {
     }).pipe(Effect.provide(Libc.layer))
   )
 
+  it.effect("the program has the usual umask, whatever ours is", () =>
+    Effect.gen(function* () {
+      yield* Effect.acquireRelease(
+        Effect.sync(() => process.umask(0o077)),
+        (ours) => Effect.sync(() => process.umask(ours))
+      )
+      const pid = yield* started({})
+      assert.strictEqual(/^Umask:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1], "0022")
+      assert.strictEqual(process.umask(), 0o077)
+    }).pipe(Effect.provide(Libc.layer))
+  )
+
   it.effect("the program has its arguments and its environment as they are", () =>
     Effect.gen(function* () {
       const pid = yield* started({

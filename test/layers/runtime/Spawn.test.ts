@@ -154,7 +154,7 @@ describe("Spawn", () => {
             Children.of({
               spawn: () => Effect.fail(new PosixError({ call: "posix_spawn", code })),
               stranger: Effect.never,
-        adopt: unused,
+              adopt: unused,
               has: () => false
             })
           ),
