@@ -8,7 +8,7 @@ import * as Berth from "../../src/actors/Berth.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ShimLost } from "../../src/schema/Errors.ts"
 import type { HostEvent } from "../../src/schema/Host.ts"
-import { ContainerId } from "../../src/schema/Ids.ts"
+import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import type { Containers } from "../../src/services/Containers.ts"
 import type { Events } from "../../src/services/Events.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
@@ -125,12 +125,21 @@ describe("a host that is lost while the daemon lives", () => {
       const services = yield* Layer.build(Layer.fresh(Berth.layer)).pipe(Effect.provideService(ProcessHost, late))
       yield* Effect.provideContext(
         Effect.gen(function* () {
+          const tasks = yield* Tasks
+          const old = yield* runningOf("old", forever)
+          const execId = ExecId.make("job")
+          yield* tasks.exec({ id: old, execId, process: { args: forever, cwd: "/" } })
           yield* TestClock.adjust("1200 millis")
           assert.strictEqual(watches, 2)
           yield* runningOf("web", forever)
+          yield* tasks.startExec({ id: old, execId })
           yield* TestClock.adjust("2 seconds")
           assert.strictEqual((yield* get).status, "running")
           assert.deepStrictEqual((yield* history("web")).slice(1), ["/tasks/create", "/tasks/start"])
+          assert.deepStrictEqual(
+            (yield* tasks.processes(old)).map(({ status }) => status),
+            ["running"]
+          )
         }),
         services
       )

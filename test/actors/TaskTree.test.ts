@@ -78,6 +78,13 @@ describe("the exit of init", () => {
     })
   }
 
+  it("is the first that was told, however often it is told while it waits", () => {
+    const held = treeOf(taskStates.Running, { job: running })
+    const again = init(TaskMachine.Report.Exited({ exit: { ...exitOf("web", 255), source: "unknown" } }))
+    const { tree } = run(held, initExited, again, execExited(job))
+    assert.deepStrictEqual(tree.task.state._tag === "Stopped" && tree.task.state.exit, exitOf("web", 1))
+  })
+
   it("does not wait for an exec that was never started or has ended", () => {
     const ended: ProcessState = { _tag: "Stopped", ...live, exit: exitOf("job") }
     const next = step(treeOf(taskStates.Running, { job: { _tag: "Created" }, other: ended }), initExited)
