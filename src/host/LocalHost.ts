@@ -4,7 +4,7 @@
  * behind. What runs already it takes over (`Adoption.ts`).
  */
 import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
-import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
+import { AlreadyExists, NotFound, RuntimeFailed, Unavailable } from "../schema/Errors.ts"
 import type {
   ContainerRef,
   CreateRequest,
@@ -33,6 +33,19 @@ import { makeTerminals } from "./Terminals.ts"
 import { makeWatchers } from "./Watchers.ts"
 
 const sigkill = 9
+/** How long the runtime may go on starting a container whose init has ended. */
+const startPatience = "1 second"
+
+const endedWhileStarting = (runtime: string) =>
+  new RuntimeFailed({
+    runtime,
+    command: "start",
+    exitCode: -1,
+    reason: "deadline",
+    detail: "the container ended while the runtime was still starting it",
+    log: []
+  })
+
 /** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
 const killPatience = "10 seconds"
 
@@ -167,7 +180,15 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    const starting = Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    // A runtime that hangs while its container has ended already would hide that end from everybody.
+    const given = Deferred.await(init.told).pipe(
+      Effect.andThen(Effect.sleep(startPatience)),
+      Effect.andThen(Effect.fail(endedWhileStarting(driver.info.name)))
+    )
+    const starting = Effect.andThen(
+      Effect.raceFirst(driver.start(target), given),
+      LiveProcess.note(directory, init, { started: true })
+    )
     yield* toTheEnd(container, starting)
   })
 
