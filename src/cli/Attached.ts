@@ -8,6 +8,7 @@ import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import { Tasks } from "../services/Tasks.ts"
 import { Output } from "./Output.ts"
+import { pieces } from "./Pieces.ts"
 import { Signals } from "./Signals.ts"
 import type { DetachKeys } from "./terminal/DetachKeys.ts"
 import * as Session from "./terminal/Session.ts"
@@ -34,13 +35,6 @@ const sigterm = 15
 const sigkill = 9
 /** So many attempts to end a process that ignores them, as init processes do by default, end it for good. */
 const patience = 3
-
-/** The largest piece that `writeStdin` takes. */
-const pieceBytes = 65_536
-
-const pieces = function* (bytes: Uint8Array) {
-  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes)
-}
 
 /** Waits for the start before it prints: what a runtime that fails to start the process writes is in its error already. */
 const copyOutput = (process: Attachment, started: Deferred.Deferred<void>) =>

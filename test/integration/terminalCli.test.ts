@@ -260,11 +260,16 @@ describe.skipIf(!canRunContainers)("in a terminal", () => {
         const failed = yield* around(`${run} /no/such/program`)
         yield* failed.shows("code 127\r\nsame\r\n")
 
-        const killed = yield* around(`${run} sh`)
-        yield* killed.shows(prompt)
-        for (const pid of childrenOf(killed.pid)) process.kill(pid, "SIGTERM")
-        yield* killed.shows("code 143\r\nsame\r\n")
-        assert.strictEqual(yield* statusOf(id), "running")
+        for (const [signal, code] of [
+          ["SIGTERM", 143],
+          ["SIGHUP", 129]
+        ] as const) {
+          const killed = yield* around(code === 143 ? `${run} sh` : `attach ${id}`)
+          yield* killed.shows(prompt)
+          for (const pid of childrenOf(killed.pid)) process.kill(pid, signal)
+          yield* killed.shows(`code ${code}\r\nsame\r\n`)
+          assert.strictEqual(yield* statusOf(id), "running")
+        }
 
         const lost = yield* around(`attach ${id}`)
         yield* lost.shows(prompt)

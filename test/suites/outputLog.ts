@@ -26,16 +26,16 @@ const exec: ProcessRef = { ...init, execId: ExecId.make("one") }
 const shown = (chunks: ReadonlyArray<OutputChunk>) =>
   chunks.map(({ bytes, stream }) => `${stream}: ${Buffer.from(bytes).toString()}`)
 
-const read = (ref: ProcessRef, ended: Effect.Effect<void> | null = null) =>
-  Stream.unwrap(OutputLog.useSync((log) => log.read(ref, { ended })))
+const read = (ref: ProcessRef, ended: Effect.Effect<void> | null = null, live = false) =>
+  Stream.unwrap(OutputLog.useSync((log) => log.read(ref, { ended, live })))
 const readAll = (ref: ProcessRef) => Effect.map(Stream.runCollect(read(ref)), shown)
 
 /** A reader that runs, what it has read, and the end of what it reads. */
-const follow = Effect.fnUntraced(function* (ref: ProcessRef) {
+const follow = Effect.fnUntraced(function* (ref: ProcessRef, live = false) {
   const ended = yield* Deferred.make<void>()
   const chunks: Array<OutputChunk> = []
   const fiber = yield* Effect.forkChild(
-    Stream.runForEach(read(ref, Deferred.await(ended)), (chunk) => Effect.sync(() => chunks.push(chunk)))
+    Stream.runForEach(read(ref, Deferred.await(ended), live), (chunk) => Effect.sync(() => chunks.push(chunk)))
   )
   const until = (count: number): Effect.Effect<void> =>
     Effect.suspend(() =>
@@ -94,6 +94,21 @@ export const outputLogSuite = (layer: Layer.Layer<OutputLog | Output>): void => 
         "stderr: live 2\n",
         "stdout: left\n"
       ])
+    })
+  )
+
+  live(
+    "gives who asks for it only what comes from now on, and says from when",
+    Effect.gen(function* () {
+      yield* prepare(init)
+      yield* append(init, "stdout", "before\n")
+      const reader = yield* follow(init, true)
+      yield* reader.until(1)
+      assert.deepStrictEqual(reader.seen(), ["stdout: "])
+      yield* append(init, "stderr", "after\n")
+      yield* reader.finish
+      assert.deepStrictEqual(reader.seen(), ["stdout: ", "stderr: after\n"])
+      assert.deepStrictEqual(shown(yield* Stream.runCollect(read(init, null, true))), ["stdout: "])
     })
   )
 

@@ -20,7 +20,8 @@ export const writeScript = (path: string, body: string): string => {
 }
 
 /**
- * In the body: `$root`, `$log`, `$command`, `$bundle`, `$pidfile`, `$process` and `$id` are from the command line.
+ * In the body: `$root`, `$log`, `$command`, `$bundle`, `$pidfile`, `$process`, `$console` and `$id` are from the command
+ * line.
  * `--version` says 1.2.3.
  */
 export const stubRuntime = (path: string, body: string): string =>
@@ -32,7 +33,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --root) root=$2; shift ;; --log) log=$2; shift ;; --log-format) shift ;;
     --bundle) bundle=$2; shift ;; --pid-file) pidfile=$2; shift ;; --process) process=$2; shift ;;
-    --format) shift ;; --*) flags="$flags $1" ;;
+    --console-socket) console=$2; shift ;; --format) shift ;; --*) flags="$flags $1" ;;
     *) if [ -z "$command" ]; then command=$1; else id=$1; fi ;;
   esac
   shift

@@ -7,6 +7,7 @@ import type { ContainerId, ExecId } from "../../schema/Ids.ts"
 import type { TerminalSize } from "../../schema/Process.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { misuse } from "../output/Usage.ts"
+import { pieces } from "../Pieces.ts"
 import type { DetachKeys } from "./DetachKeys.ts"
 import { makeDetector } from "./DetachKeys.ts"
 import { Tty } from "./Tty.ts"
@@ -56,8 +57,8 @@ export const copyKeys = ({ execId, id }: Named, keys: DetachKeys, left: Deferred
     const tasks = yield* Tasks
     const { stdin } = yield* Stdio.Stdio
     const detect = makeDetector(keys)
-    const pass = (bytes: Uint8Array) =>
-      bytes.length === 0 ? Effect.void : Effect.ignore(tasks.writeStdin({ id, execId, bytes }))
+    const write = (bytes: Uint8Array) => Effect.ignore(tasks.writeStdin({ id, execId, bytes }))
+    const pass = (bytes: Uint8Array) => Effect.forEach(pieces(bytes), write, { discard: true })
     yield* stdin.pipe(
       Stream.map(detect),
       Stream.tap(({ bytes }) => pass(bytes)),

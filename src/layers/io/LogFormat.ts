@@ -5,7 +5,8 @@
  *
  * A record holds what one read gave. Up to 4 KiB of it are cut into a record a line, so that what is printed line by line can be read and searched line
  * by line; more than that arrives only from a process that prints faster than it is read, and stays in one piece, as a record for each of thousands of
- * short lines would cost many times the size of the output. A character that a read has torn is held back until its rest comes, or until `end`.
+ * short lines would cost many times the size of the output. What a terminal shows is not cut at all. A character that a read has torn is held back until
+ * its rest comes, or until `end`.
  */
 import { DateTime, Option } from "effect"
 import { isUtf8 } from "node:buffer"
@@ -80,8 +81,8 @@ const torn = (bytes: Uint8Array): number => {
   return 0
 }
 
-/** An encoder for one stream. */
-export const makeEncoder = (stream: OutputStream): Encoder => {
+/** An encoder for one stream; `cut` is the longest output that it cuts into lines. */
+export const makeEncoder = (stream: OutputStream, cut = cutUpTo): Encoder => {
   let held: Uint8Array = new Uint8Array(0)
   return {
     add: (batch, time, bytes) => {
@@ -90,7 +91,7 @@ export const makeEncoder = (stream: OutputStream): Encoder => {
       const length = all.length - torn(all)
       held = Uint8Array.prototype.slice.call(all, length)
       for (let from = 0, to = length; from < length; from = to, to = length) {
-        if (length <= cutUpTo) to = Math.min(all.indexOf(newline, from) + 1 || length, length)
+        if (length <= cut) to = Math.min(all.indexOf(newline, from) + 1 || length, length)
         addRecord(batch, time, stream, all.subarray(from, to))
       }
     },
@@ -116,7 +117,10 @@ export interface LogFormat {
 }
 
 /** One JSON object a line, as above. */
-export const structured: LogFormat = { encoder: makeEncoder, addLost, lines: true }
+export const structured: LogFormat = { encoder: (stream) => makeEncoder(stream), addLost, lines: true }
+
+/** The same with a record for what one read gave: a terminal gives no more than 4 KiB at a time, and often not lines but drawings. */
+export const structuredTerminal: LogFormat = { ...structured, encoder: (stream) => makeEncoder(stream, 0) }
 
 /** Nothing but the output itself, of both streams; what is lost leaves no trace. */
 export const plain: LogFormat = {

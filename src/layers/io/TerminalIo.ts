@@ -13,15 +13,15 @@ import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { codeOf, Libc } from "../posix/Libc.ts"
 import { maxSocketPath } from "../posix/TerminalCalls.ts"
 import { diskFailure, unavailable } from "./DiskFailure.ts"
-import { plain } from "./LogFormat.ts"
+import { plain, structuredTerminal } from "./LogFormat.ts"
 import * as LogWriter from "./LogWriter.ts"
 import * as PlainFile from "./PlainFile.ts"
 import * as TerminalPump from "./TerminalPump.ts"
 
 const what = "terminal"
 const readSize = 64 * 1024
-/** How soon to try again where a process does not read what was typed. */
-const retryEvery = "5 millis"
+/** How soon to try again where a process does not read what was typed, in milliseconds: first, and in the long run. */
+const [soon, late] = [2, 100]
 
 type Log = Pick<LogWriter.LogWriter, "add" | "end" | "onRoom" | "flush" | "patiently">
 
@@ -45,7 +45,7 @@ const openLog = Effect.fnUntraced(function* ({ logFile, stdio }: IoRequest) {
     }
     case "json":
       if (logFile === null) return yield* Effect.die(new Error("a structured log without its file"))
-      return yield* LogWriter.open(logFile)
+      return yield* LogWriter.open(logFile, structuredTerminal)
   }
 })
 
@@ -158,10 +158,12 @@ export const make = Effect.gen(function* () {
       }
     }
     const write = Effect.fnUntraced(function* (bytes: Uint8Array) {
+      let delay = soon
       for (let at = 0; at < bytes.length;) {
         const count = writeSome(bytes.subarray(at))
         if (count === null) return false
-        if (count === 0) yield* Effect.sleep(retryEvery)
+        if (count === 0) yield* Effect.sleep(delay)
+        delay = count === 0 ? Math.min(delay * 2, late) : soon
         at += count
       }
       return true

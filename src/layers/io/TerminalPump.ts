@@ -1,6 +1,6 @@
 /**
- * Copies what a terminal shows from its master to a log. Where nobody has the terminal open any more it keeps the master and looks now and then whether
- * somebody does again, as an init system does to its console; only the end of its scope ends it.
+ * Copies what a terminal shows from its master to a log. Where nobody has the terminal open any more it looks now and then whether somebody does again, as an
+ * init system does to its console; the end of its process, or of its scope, ends that.
  */
 import { Effect } from "effect"
 import type { Scope } from "effect"
@@ -35,6 +35,9 @@ export const start = (
   Effect.gen(function* () {
     const libc = yield* Libc
     let total = 0
+    let ended = false
+    let closed = false
+    yield* Effect.addFinalizer(() => Effect.sync(() => void (closed = true)))
     const take = (count: number): boolean => {
       total += count
       return sink.add("stdout", buffer.subarray(0, count))
@@ -42,6 +45,8 @@ export const start = (
 
     /** Reads what is there now: the number of bytes, or why there is none. */
     const readNow = (): number | "empty" | "hung-up" => {
+      // By now the descriptor may be somebody else's.
+      if (closed) return "hung-up"
       try {
         const count = readSync(master, buffer, 0, buffer.length, null)
         if (count > 0) take(count)
@@ -72,24 +77,28 @@ export const start = (
         return Effect.sync(() => stream.destroy())
       })
 
-    const untilOpen: Effect.Effect<void> = Effect.gen(function* () {
-      yield* room
-      if (readNow() !== "hung-up") return
-      yield* Effect.sleep(lookEvery)
-      yield* untilOpen
+    /** Whether somebody has it open again; nobody will once its process has ended. */
+    const opened = Effect.gen(function* () {
+      while (true) {
+        yield* room
+        if (readNow() !== "hung-up") return true
+        if (ended) return false
+        yield* Effect.sleep(lookEvery)
+      }
     })
 
     yield* Effect.gen(function* () {
-      yield* copy(yield* libc.duplicate(master))
-      sink.end("stdout")
-      yield* untilOpen
+      do {
+        yield* copy(yield* libc.duplicate(master))
+        sink.end("stdout")
+      } while (yield* opened)
     }).pipe(
-      Effect.forever,
       Effect.catch((error) => Effect.logError(`a terminal can no longer be read: ${error.message}`)),
       Effect.forkScoped({ startImmediately: true })
     )
 
     const drain = Effect.gen(function* () {
+      ended = true
       const limit = total + most
       while (total < limit) {
         yield* room

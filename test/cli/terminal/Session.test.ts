@@ -184,6 +184,20 @@ describe("a terminal", () => {
   )
 })
 
+describe("what is pasted", () => {
+  it.effect("goes in pieces that the daemon takes", () =>
+    Effect.gen(function* () {
+      const { command, daemon, tty } = yield* begin(shell)
+      // The first key is held back, so that it is one more than a piece.
+      yield* tty.type("\u0010")
+      yield* tty.type("y".repeat(65_536))
+      yield* tty.type("\u0004")
+      yield* Fiber.join(command)
+      assert.deepStrictEqual(daemon.requests("tasks.writeStdin"), [65_536, 1, 1])
+    })
+  )
+})
+
 describe("berth resize", () => {
   it.effect("sizes a terminal", () =>
     Effect.gen(function* () {

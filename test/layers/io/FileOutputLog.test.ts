@@ -87,6 +87,29 @@ describe("FileOutputLog", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.live("begins behind the last whole record for who wants only what comes, however it is written", () =>
+    Effect.gen(function* () {
+      const log = yield* OutputLog
+      const path = yield* log.prepare(ref)
+      const [half, rest] = [record("torn").slice(0, 10), record("torn").slice(10)]
+      appendFileSync(path, `${record("old")}${half}`)
+      const ended = yield* Deferred.make<void>()
+      const texts = yield* Queue.unbounded<string>()
+      const reading = yield* Effect.forkChild(
+        Stream.runForEach(log.read(ref, { ended: Deferred.await(ended), live: true }), ({ bytes }) =>
+          Queue.offer(texts, text(bytes))
+        )
+      )
+      assert.strictEqual(yield* Queue.take(texts), "")
+      appendFileSync(path, `${rest}${record("new")}`)
+      assert.strictEqual(yield* Queue.take(texts), "torn")
+      assert.strictEqual(yield* Queue.take(texts), "new")
+      yield* Deferred.succeed(ended, undefined)
+      yield* Fiber.join(reading)
+      assert.strictEqual(yield* Queue.size(texts), 0)
+    }).pipe(Effect.provide(layer))
+  )
+
   it.live("keeps a record that is being written until it is complete, and skips what is none", () =>
     Effect.gen(function* () {
       const log = yield* OutputLog

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { execFileSync } from "node:child_process"
 import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { decode } from "../../../src/layers/io/LogFormat.ts"
+import { decode, plain } from "../../../src/layers/io/LogFormat.ts"
 import * as LogWriter from "../../../src/layers/io/LogWriter.ts"
 import { temporaryFolder } from "../../support/folder.ts"
 
@@ -51,6 +51,21 @@ describe("LogWriter", () => {
         '{"t":"2026-01-02T03:05:05.006Z","s":"stderr","d":"two\\n"}'
       ])
       assert.strictEqual(statSync(path).mode & 0o777, 0o640)
+    })
+  )
+
+  it.effect("writes plain files too: the output itself, behind what is there", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "a.txt")
+      writeFileSync(path, "no newline")
+      const log = yield* LogWriter.open(path, plain)
+      log.add("stdout", Uint8Array.of(0, 255, 0xe6))
+      log.add("stderr", bytes("err"))
+      log.add("stdout", Buffer.alloc(100_000, "x"))
+      log.end("stdout")
+      yield* log.flush
+      const expected = Buffer.concat([Buffer.from("no newline\0\xff\xe6err", "latin1"), Buffer.alloc(100_000, "x")])
+      assert.isTrue(readFileSync(path).equals(expected))
     })
   )
 

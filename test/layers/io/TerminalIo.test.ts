@@ -100,7 +100,8 @@ describe("TerminalIo", () => {
   live("lets the kernel edit lines and see to ctrl-C and ctrl-D", (directory) =>
     Effect.gen(function* () {
       const io = yield* open(directory)
-      const script = "trap 'echo interrupted' INT; cat; echo between; sleep 60; echo after; cat; exit 5"
+      const asleep = "while [ -z $woken ]; do sleep 0.02; done"
+      const script = `cat; trap 'woken=yes; echo interrupted' INT; echo between; ${asleep}; echo after; cat; exit 5`
       const session = yield* start(io, script)
       yield* type(io, "cta\u007f\u007f\u007fcat\n")
       yield* untilShown(directory, "cat\r\ncat\r\n")
@@ -116,7 +117,7 @@ describe("TerminalIo", () => {
 
   live("begins with the size it is given, or the last one before it came", (directory) =>
     Effect.gen(function* () {
-      yield* run(directory, "stty size", { size: { width: 91, height: 31 } })
+      yield* run(directory, "sleep 0.2; stty size", { size: { width: 91, height: 31 } })
       const io = yield* open(directory, { size: { width: 1, height: 1 } })
       assert.isTrue(yield* io.resize({ width: 2, height: 2 }))
       assert.isTrue(yield* io.resize({ width: 120, height: 40 }))

@@ -5,8 +5,9 @@ import type { Stdio } from "../../../src/schema/Process.ts"
 import { defaultStdio } from "../../../src/schema/Process.ts"
 import { ProcessIo } from "../../../src/services/ProcessIo.ts"
 import { layer } from "../../../src/layers/mock/MockLayers.ts"
+import { settled } from "../../support/atOnce.ts"
 import { MockWorld } from "../../../src/layers/mock/MockWorld.ts"
-import { exec, printed, refOf, running, sh, signal, SIGKILL, text } from "./support.ts"
+import { bundle, driver, exec, printed, refOf, running, sh, signal, SIGKILL, text } from "./support.ts"
 
 const bytes = (line: string) => new TextEncoder().encode(line)
 const withInput: Stdio = { ...defaultStdio, stdin: true }
@@ -127,6 +128,40 @@ describe("standard output", () => {
       yield* TestClock.adjust("1 hour")
       assert.isUndefined(ended.pollUnsafe())
       assert.strictEqual(yield* text("c"), "")
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.effect("is one for both streams of a terminal, whose input has no end", () =>
+    Effect.gen(function* () {
+      const directory = "/memory/tasks/default/c"
+      const at = yield* bundle("c", sh("echo out; echo err >&2; cat"))
+      const io = yield* (yield* ProcessIo).open({
+        ref: refOf("c"),
+        stdio: withInput,
+        directory,
+        logFile: null,
+        terminal: true,
+        size: { width: 80, height: 24 }
+      })
+      assert.isNull(io.console)
+      yield* (yield* driver).create(at, io.descriptors)
+      yield* io.handOver
+      yield* (yield* driver).start(at)
+      yield* io.closeStdin
+      assert.isTrue(yield* io.write(bytes("typed")))
+      yield* settled
+      assert.deepStrictEqual(yield* printed("c"), [
+        [0, "stdout", "out\n"],
+        [0, "stdout", "err\n"],
+        [0, "stdout", "typed"]
+      ])
+      const { terminalSize } = yield* MockWorld
+      assert.deepStrictEqual(yield* terminalSize(refOf("c")), { width: 80, height: 24 })
+      assert.isTrue(yield* io.resize({ width: 100, height: 30 }))
+      assert.deepStrictEqual(yield* terminalSize(refOf("c")), { width: 100, height: 30 })
+      const plain = yield* open("plain", defaultStdio)
+      assert.isFalse(yield* plain.resize({ width: 100, height: 30 }))
+      assert.isNull(yield* terminalSize(refOf("plain")))
     }).pipe(Effect.provide(layer()))
   )
 

@@ -58,6 +58,19 @@ describe("OciDriver", () => {
     })
   )
 
+  live("tells the runtime where to send a terminal, where there is one", () =>
+    Effect.gen(function* () {
+      const { driver, read, target } = yield* withStub(
+        `echo "$command $console" >> $(dirname "$0")/seen; echo 123 > "$pidfile"`
+      )
+      const process = { cwd: "/", args: ["sh"] }
+      yield* driver.create(target, nothing, "/run/a socket")
+      yield* driver.exec(target, ExecId.make("one"), process, nothing, "/run/another")
+      yield* driver.exec(target, ExecId.make("two"), process, nothing, null)
+      assert.deepStrictEqual(read("seen").split("\n"), ["create /run/a socket", "exec /run/another", "exec ", ""])
+    })
+  )
+
   live("tells what the runtime logged in this call, not in an earlier one", () =>
     Effect.gen(function* () {
       const { driver, target } = yield* withStub(
