@@ -86,7 +86,7 @@ const make = Effect.gen(function* () {
   }, oneUpdate.withPermit)
 
   const remove = Effect.fn("Containers.delete")(function* (id: ContainerId) {
-    const { namespace } = yield* get(id)
+    const namespace = yield* CurrentNamespace
     const payload: Payload = { topic: "/containers/delete", event: { id } }
     yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
   })

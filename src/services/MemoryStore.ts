@@ -61,7 +61,10 @@ const apply = (state: State, change: Change): Result.Result<State, Refusal> =>
     },
     DeleteContainer: ({ namespace, id }) =>
       Option.match(HashMap.get(state.tasks, key(namespace, id)), {
-        onNone: () => Result.succeed({ ...state, containers: HashMap.remove(state.containers, key(namespace, id)) }),
+        onNone: () =>
+          HashMap.has(state.containers, key(namespace, id))
+            ? Result.succeed({ ...state, containers: HashMap.remove(state.containers, key(namespace, id)) })
+            : Result.fail(refuse.noContainer(id)),
         onSome: ({ task }) => Result.fail(refuse.hasTask(taskStatus(task.state)))
       }),
     InsertTask: ({ record }) => {

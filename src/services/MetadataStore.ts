@@ -12,13 +12,13 @@ import type { ContainerId, ExecId, Namespace, Seq } from "../schema/Ids.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 
 /**
- * `Insert…` fails with AlreadyExists, `Put…` with NotFound; `Delete…` of what is not there does nothing. The kind in such an error is `container`, `task`
+ * `Insert…` fails with AlreadyExists, `Put…` with NotFound; `Delete…` of a task or process that is not there does nothing. The kind in such an error is `container`, `task`
  * or, for a process, `exec`.
  */
 export type Change = Data.TaggedEnum<{
   InsertContainer: { readonly container: Container }
   PutContainer: { readonly container: Container }
-  /** FailedPrecondition while the container has a task: operation `delete`, found the task's status, allowed none. */
+  /** NotFound where there is none. FailedPrecondition while the container has a task: operation `delete`, found the task's status, allowed none. */
   DeleteContainer: { readonly namespace: Namespace; readonly id: ContainerId }
   /** NotFound (kind `container`) where the container is missing. */
   InsertTask: { readonly record: TaskRecord }

@@ -3,7 +3,6 @@ import type { DateTime, Duration } from "effect"
 import { AlreadyExists, FailedPrecondition, NotFound } from "../schema/Errors.ts"
 import type { Event, NewEvent } from "../schema/Events.ts"
 import type { ContainerId, ExecId, Seq } from "../schema/Ids.ts"
-import type { TaskStatus } from "../schema/Process.ts"
 
 export type Refusal = AlreadyExists | NotFound | FailedPrecondition
 
@@ -15,7 +14,7 @@ export const refuse = {
   noContainer: (id: ContainerId) => new NotFound({ kind: "container", id }),
   noTask: (id: ContainerId) => new NotFound({ kind: "task", id }),
   noExec: (id: ExecId) => new NotFound({ kind: "exec", id }),
-  hasTask: (status: TaskStatus) => new FailedPrecondition({ operation: "delete", found: status, allowed: [] })
+  hasTask: (status: string) => new FailedPrecondition({ operation: "delete", found: status, allowed: [] })
 }
 
 /** An event as the log keeps it. */

@@ -71,7 +71,7 @@ export const metadataStoreSuite = (
         )
       )
 
-      it.effect("are not inserted twice, and deleted quietly", () =>
+      it.effect("are not inserted twice, and not deleted twice", () =>
         run(
           Effect.gen(function* () {
             const store = yield* MetadataStore
@@ -79,7 +79,8 @@ export const metadataStoreSuite = (
             const taken = yield* Effect.flip(store.commit([insert("web")], []))
             assert.deepInclude(taken, { _tag: "AlreadyExists", kind: "container", id: "web" })
             const remove = Change.DeleteContainer({ namespace: ns, id: id("web") })
-            yield* store.commit([remove, remove], [])
+            yield* store.commit([remove], [])
+            assert.deepInclude(yield* Effect.flip(store.commit([remove], [])), { _tag: "NotFound", kind: "container" })
             assert.deepStrictEqual(yield* store.containers(ns), [])
             assert.strictEqual((yield* store.containers(namespaceOf("other"))).length, 1)
           })

@@ -1,23 +1,25 @@
 /**
- * The metadata store in SQL: one commit is one transaction, and the tables' own constraints refuse what would contradict itself. Written for SQLite; it
- * asks of the client only what other databases can do too.
+ * The metadata store in SQLite: one commit is one transaction, and the tables' own constraints refuse what would contradict itself. Its statements ask only
+ * for what other databases can do too.
  */
-import { DateTime, Effect, Layer, Option, Queue } from "effect"
+import { Clock, DateTime, Effect, Layer, Option, Queue, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql"
 import { Unavailable } from "../../schema/Errors.ts"
-import type { NewEvent } from "../../schema/Events.ts"
+import type { Event } from "../../schema/Events.ts"
 import { Seq } from "../../schema/Ids.ts"
 import type { ProcessRecord } from "../../schema/TaskState.ts"
 import { MetadataStore } from "../../services/MetadataStore.ts"
 import type { StoreFailure, TaskWithProcesses } from "../../services/MetadataStore.ts"
 import { defaultRetention, toEvent } from "../../services/StoreRules.ts"
 import type { Retention } from "../../services/StoreRules.ts"
-import { layer as clientLayer } from "./SqliteClient.ts"
-import type { SqliteOptions } from "./SqliteClient.ts"
-import { diskSize, storeFailure } from "./SqliteFailure.ts"
+import type { Refusal } from "../../services/StoreRules.ts"
+import { layer as clientLayer, Transactions } from "./SqliteClient.ts"
+import type { SqliteOptions, Statements } from "./SqliteClient.ts"
+import { diskSize, storeFailure, toSqlError } from "./SqliteFailure.ts"
 import { migrate } from "./migrations.ts"
-import { applier } from "./StoreChanges.ts"
+import { changeStatement, eventStatement } from "./StoreChanges.ts"
+import type { ChangeStatement } from "./StoreChanges.ts"
 import { prune } from "./StoreRetention.ts"
 import * as Rows from "./StoreRows.ts"
 
@@ -42,32 +44,49 @@ const gather = Effect.fnUntraced(function* (rows: ReadonlyArray<TaskRow>) {
   return found
 })
 
+/** Null where the change is made. Throws what is no refusal. */
+const refusalOf = (
+  statements: Statements,
+  { missing, orphan, taken, text, unless, values }: ChangeStatement
+): Refusal | null => {
+  const against = unless === undefined ? undefined : statements.first(unless.text, unless.values)
+  if (unless !== undefined && against !== undefined) return unless.refusal(String(against.status))
+  try {
+    const { rows } = statements.run(text, values)
+    return rows === 0 && missing !== undefined ? missing : null
+  } catch (cause) {
+    const { _tag } = toSqlError("change", cause).reason
+    const refusal = _tag === "UniqueViolation" ? taken : _tag === "ConstraintError" ? orphan : undefined
+    if (refusal === undefined) throw cause
+    return refusal
+  }
+}
+
 /** The store on a client whose database has the tables. `diskLimit` is the size that a full disk is reported with. */
 export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit: () => number) {
   const sql = yield* SqlClient.SqlClient
-  const apply = applier(sql)
+  const { transact } = yield* Transactions
+  const clock = yield* Clock.Clock
   const failed = (error: SqlError.SqlError) => Effect.fail(storeFailure(diskLimit)(error))
   const pruning = yield* Queue.sliding<void>(1)
   let commits = 0
 
-  const append = Effect.fnUntraced(function* (time: DateTime.Utc, event: NewEvent) {
-    const row = Rows.eventColumns(event)
-    const [at] = yield* sql<{ readonly seq: number }>`
-      INSERT INTO events (time, namespace, topic, container_id, exec_id, payload)
-      VALUES (${DateTime.formatIso(time)}, ${event.namespace}, ${row.topic}, ${row.containerId}, ${row.execId}, ${row.payload})
-      RETURNING seq`
-    return toEvent(Seq.make(at?.seq ?? 0), time, event)
-  })
-
   const commit: MetadataStore["Service"]["commit"] = Effect.fn("MetadataStore.commit")(
     function* (changes, fresh) {
-      const transaction = Effect.gen(function* () {
-        yield* Effect.forEach(changes, apply, { discard: true })
+      const events = yield* transact((statements): Result.Result<ReadonlyArray<Event>, Refusal> => {
+        for (const change of changes) {
+          const refusal = refusalOf(statements, changeStatement(change))
+          if (refusal !== null) return Result.fail(refusal)
+        }
         // Read with the write lock held, so that times go with `seq`.
-        const time = yield* DateTime.now
-        return yield* Effect.forEach(fresh, (event) => append(time, event))
+        const time = DateTime.makeUnsafe(clock.currentTimeMillisUnsafe())
+        return Result.succeed(
+          fresh.map((event) => {
+            const { text, values } = eventStatement(time, event)
+            return toEvent(Seq.make(statements.run(text, values).id), time, event)
+          })
+        )
       })
-      const events = yield* sql.withTransaction(transaction)
       commits += 1
       if (commits % retention.every === 0) yield* Queue.offer(pruning, undefined)
       return events

@@ -1,84 +1,108 @@
-/** One change of the metadata store as SQL. The tables refuse what contradicts them; here their refusals get their names. */
-import { Effect } from "effect"
-import type { SqlClient, SqlError } from "effect/sql"
-import type { TaskStatus } from "../../schema/Process.ts"
+/**
+ * The changes and events of a commit as SQL statements: data, for a store to run as its database likes. The tables refuse what contradicts them; here
+ * their refusals get their names.
+ */
+import { DateTime } from "effect"
+import type { NewEvent } from "../../schema/Events.ts"
 import { Change } from "../../services/MetadataStore.ts"
 import { refuse } from "../../services/StoreRules.ts"
 import type { Refusal } from "../../services/StoreRules.ts"
 import * as Rows from "./StoreRows.ts"
 
-type Outcome = Effect.Effect<void, Refusal | SqlError.SqlError>
+export type Value = string | null
 
-/** Turns a violated constraint into what it means: `taken` for the row's own key, `orphan` for the row that it refers to. */
-const refusing =
-  (taken: Refusal, orphan: Refusal) =>
-  (self: Effect.Effect<unknown, SqlError.SqlError>): Outcome =>
-    Effect.asVoid(
-      Effect.mapError(self, (error) =>
-        error.reason._tag === "UniqueViolation" ? taken : error.reason._tag === "ConstraintError" ? orphan : error
-      )
-    )
+export interface Statement {
+  /** With `?` for each of `values`. */
+  readonly text: string
+  readonly values: ReadonlyArray<Value>
+}
 
-/** For statements that return a row for each one they touched. */
-const touching =
-  (missing: Refusal) =>
-  (self: Effect.Effect<ReadonlyArray<unknown>, SqlError.SqlError>): Outcome =>
-    Effect.flatMap(self, (rows) => (rows.length > 0 ? Effect.void : Effect.fail(missing)))
+export interface ChangeStatement extends Statement {
+  /** A query whose first row, where there is one, forbids the change; the refusal names its status. */
+  readonly unless?: Statement & { readonly refusal: (status: string) => Refusal }
+  /** Its own key is taken; the row that it refers to is missing; it touched no row. Without one of these, that is no refusal. */
+  readonly taken?: Refusal
+  readonly orphan?: Refusal
+  readonly missing?: Refusal
+}
 
-/** Runs changes; inside the transaction of the commit that they belong to. */
-export const applier = (sql: SqlClient.SqlClient): ((change: Change) => Outcome) =>
-  Change.$match({
-    InsertContainer: ({ container }) => {
-      const row = Rows.containerColumns(container)
-      return sql`INSERT INTO containers (namespace, id, created_at, updated_at, record)
-        VALUES (${container.namespace}, ${container.id}, ${row.createdAt}, ${row.updatedAt}, ${row.record})`.pipe(
-        refusing(refuse.containerTaken(container.id), refuse.noContainer(container.id))
-      )
+export const changeStatement = Change.$match({
+  InsertContainer: ({ container }): ChangeStatement => {
+    const { createdAt, record, updatedAt } = Rows.containerColumns(container)
+    return {
+      text: "INSERT INTO containers (namespace, id, created_at, updated_at, record) VALUES (?, ?, ?, ?, ?)",
+      values: [container.namespace, container.id, createdAt, updatedAt, record],
+      taken: refuse.containerTaken(container.id)
+    }
+  },
+  PutContainer: ({ container }): ChangeStatement => {
+    const { createdAt, record, updatedAt } = Rows.containerColumns(container)
+    return {
+      text: "UPDATE containers SET created_at = ?, updated_at = ?, record = ? WHERE namespace = ? AND id = ?",
+      values: [createdAt, updatedAt, record, container.namespace, container.id],
+      missing: refuse.noContainer(container.id)
+    }
+  },
+  DeleteContainer: ({ namespace, id }): ChangeStatement => ({
+    unless: {
+      text: "SELECT status FROM tasks WHERE namespace = ? AND id = ?",
+      values: [namespace, id],
+      refusal: refuse.hasTask
     },
-    PutContainer: ({ container }) => {
-      const row = Rows.containerColumns(container)
-      return sql`UPDATE containers SET created_at = ${row.createdAt}, updated_at = ${row.updatedAt}, record = ${row.record}
-        WHERE namespace = ${container.namespace} AND id = ${container.id} RETURNING 1`.pipe(
-        touching(refuse.noContainer(container.id))
-      )
-    },
-    DeleteContainer: Effect.fnUntraced(function* ({ namespace, id }) {
-      const [task] = yield* sql<{ readonly status: TaskStatus }>`
-        SELECT status FROM tasks WHERE namespace = ${namespace} AND id = ${id}`
-      if (task !== undefined) return yield* refuse.hasTask(task.status)
-      yield* sql`DELETE FROM containers WHERE namespace = ${namespace} AND id = ${id}`
-    }),
-    InsertTask: ({ record }) => {
-      const row = Rows.taskColumns(record)
-      return sql`INSERT INTO tasks (namespace, id, status, created_at, record)
-        VALUES (${record.namespace}, ${record.id}, ${row.status}, ${row.createdAt}, ${row.record})`.pipe(
-        refusing(refuse.taskTaken(record.id), refuse.noContainer(record.id))
-      )
-    },
-    PutTask: ({ record }) => {
-      const row = Rows.taskColumns(record)
-      return sql`UPDATE tasks SET status = ${row.status}, created_at = ${row.createdAt}, record = ${row.record}
-        WHERE namespace = ${record.namespace} AND id = ${record.id} RETURNING 1`.pipe(
-        touching(refuse.noTask(record.id))
-      )
-    },
-    DeleteTask: ({ namespace, id }) =>
-      Effect.asVoid(sql`DELETE FROM tasks WHERE namespace = ${namespace} AND id = ${id}`),
-    InsertProcess: ({ record }) => {
-      const row = Rows.processColumns(record)
-      return sql`INSERT INTO processes (namespace, container_id, id, status, created_at, record)
-        VALUES (${record.namespace}, ${record.containerId}, ${record.id}, ${row.status}, ${row.createdAt}, ${row.record})`.pipe(
-        refusing(refuse.execTaken(record.id), refuse.noTask(record.containerId))
-      )
-    },
-    PutProcess: ({ record }) => {
-      const row = Rows.processColumns(record)
-      return sql`UPDATE processes SET status = ${row.status}, created_at = ${row.createdAt}, record = ${row.record}
-        WHERE namespace = ${record.namespace} AND container_id = ${record.containerId} AND id = ${record.id}
-        RETURNING 1`.pipe(touching(refuse.noExec(record.id)))
-    },
-    DeleteProcess: ({ namespace, containerId, id }) =>
-      Effect.asVoid(
-        sql`DELETE FROM processes WHERE namespace = ${namespace} AND container_id = ${containerId} AND id = ${id}`
-      )
+    text: "DELETE FROM containers WHERE namespace = ? AND id = ?",
+    values: [namespace, id],
+    missing: refuse.noContainer(id)
+  }),
+  InsertTask: ({ record }): ChangeStatement => {
+    const { createdAt, record: json, status } = Rows.taskColumns(record)
+    return {
+      text: "INSERT INTO tasks (namespace, id, status, created_at, record) VALUES (?, ?, ?, ?, ?)",
+      values: [record.namespace, record.id, status, createdAt, json],
+      taken: refuse.taskTaken(record.id),
+      orphan: refuse.noContainer(record.id)
+    }
+  },
+  PutTask: ({ record }): ChangeStatement => {
+    const { createdAt, record: json, status } = Rows.taskColumns(record)
+    return {
+      text: "UPDATE tasks SET status = ?, created_at = ?, record = ? WHERE namespace = ? AND id = ?",
+      values: [status, createdAt, json, record.namespace, record.id],
+      missing: refuse.noTask(record.id)
+    }
+  },
+  DeleteTask: ({ namespace, id }): ChangeStatement => ({
+    text: "DELETE FROM tasks WHERE namespace = ? AND id = ?",
+    values: [namespace, id]
+  }),
+  InsertProcess: ({ record }): ChangeStatement => {
+    const { createdAt, record: json, status } = Rows.processColumns(record)
+    return {
+      text: "INSERT INTO processes (namespace, container_id, id, status, created_at, record) VALUES (?, ?, ?, ?, ?, ?)",
+      values: [record.namespace, record.containerId, record.id, status, createdAt, json],
+      taken: refuse.execTaken(record.id),
+      orphan: refuse.noTask(record.containerId)
+    }
+  },
+  PutProcess: ({ record }): ChangeStatement => {
+    const { createdAt, record: json, status } = Rows.processColumns(record)
+    return {
+      text: `UPDATE processes SET status = ?, created_at = ?, record = ?
+        WHERE namespace = ? AND container_id = ? AND id = ?`,
+      values: [status, createdAt, json, record.namespace, record.containerId, record.id],
+      missing: refuse.noExec(record.id)
+    }
+  },
+  DeleteProcess: ({ namespace, containerId, id }): ChangeStatement => ({
+    text: "DELETE FROM processes WHERE namespace = ? AND container_id = ? AND id = ?",
+    values: [namespace, containerId, id]
   })
+})
+
+/** Its row id is the event's `seq`. */
+export const eventStatement = (time: DateTime.Utc, event: NewEvent): Statement => {
+  const { containerId, execId, payload, topic } = Rows.eventColumns(event)
+  return {
+    text: "INSERT INTO events (time, namespace, topic, container_id, exec_id, payload) VALUES (?, ?, ?, ?, ?, ?)",
+    values: [DateTime.formatIso(time), event.namespace, topic, containerId, execId, payload]
+  }
+}
