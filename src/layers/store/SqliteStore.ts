@@ -53,12 +53,12 @@ const refusalOf = (
   if (unless !== undefined && against !== undefined) return unless.refusal(String(against.status))
   try {
     const { rows } = statements.run(text, values)
-    return rows === 0 && missing !== undefined ? missing : null
+    return rows === 0 ? (missing?.() ?? null) : null
   } catch (cause) {
     const { _tag } = toSqlError("change", cause).reason
     const refusal = _tag === "UniqueViolation" ? taken : _tag === "ConstraintError" ? orphan : undefined
     if (refusal === undefined) throw cause
-    return refusal
+    return refusal()
   }
 }
 

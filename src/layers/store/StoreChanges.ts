@@ -21,9 +21,9 @@ export interface ChangeStatement extends Statement {
   /** A query whose first row, where there is one, forbids the change; the refusal names its status. */
   readonly unless?: Statement & { readonly refusal: (status: string) => Refusal }
   /** Its own key is taken; the row that it refers to is missing; it touched no row. Without one of these, that is no refusal. */
-  readonly taken?: Refusal
-  readonly orphan?: Refusal
-  readonly missing?: Refusal
+  readonly taken?: () => Refusal
+  readonly orphan?: () => Refusal
+  readonly missing?: () => Refusal
 }
 
 export const changeStatement = Change.$match({
@@ -32,7 +32,7 @@ export const changeStatement = Change.$match({
     return {
       text: "INSERT INTO containers (namespace, id, created_at, updated_at, record) VALUES (?, ?, ?, ?, ?)",
       values: [container.namespace, container.id, createdAt, updatedAt, record],
-      taken: refuse.containerTaken(container.id)
+      taken: () => refuse.containerTaken(container.id)
     }
   },
   PutContainer: ({ container }): ChangeStatement => {
@@ -40,7 +40,7 @@ export const changeStatement = Change.$match({
     return {
       text: "UPDATE containers SET created_at = ?, updated_at = ?, record = ? WHERE namespace = ? AND id = ?",
       values: [createdAt, updatedAt, record, container.namespace, container.id],
-      missing: refuse.noContainer(container.id)
+      missing: () => refuse.noContainer(container.id)
     }
   },
   DeleteContainer: ({ namespace, id }): ChangeStatement => ({
@@ -51,15 +51,15 @@ export const changeStatement = Change.$match({
     },
     text: "DELETE FROM containers WHERE namespace = ? AND id = ?",
     values: [namespace, id],
-    missing: refuse.noContainer(id)
+    missing: () => refuse.noContainer(id)
   }),
   InsertTask: ({ record }): ChangeStatement => {
     const { createdAt, record: json, status } = Rows.taskColumns(record)
     return {
       text: "INSERT INTO tasks (namespace, id, status, created_at, record) VALUES (?, ?, ?, ?, ?)",
       values: [record.namespace, record.id, status, createdAt, json],
-      taken: refuse.taskTaken(record.id),
-      orphan: refuse.noContainer(record.id)
+      taken: () => refuse.taskTaken(record.id),
+      orphan: () => refuse.noContainer(record.id)
     }
   },
   PutTask: ({ record }): ChangeStatement => {
@@ -67,7 +67,7 @@ export const changeStatement = Change.$match({
     return {
       text: "UPDATE tasks SET status = ?, created_at = ?, record = ? WHERE namespace = ? AND id = ?",
       values: [status, createdAt, json, record.namespace, record.id],
-      missing: refuse.noTask(record.id)
+      missing: () => refuse.noTask(record.id)
     }
   },
   DeleteTask: ({ namespace, id }): ChangeStatement => ({
@@ -79,8 +79,8 @@ export const changeStatement = Change.$match({
     return {
       text: "INSERT INTO processes (namespace, container_id, id, status, created_at, record) VALUES (?, ?, ?, ?, ?, ?)",
       values: [record.namespace, record.containerId, record.id, status, createdAt, json],
-      taken: refuse.execTaken(record.id),
-      orphan: refuse.noTask(record.containerId)
+      taken: () => refuse.execTaken(record.id),
+      orphan: () => refuse.noTask(record.containerId)
     }
   },
   PutProcess: ({ record }): ChangeStatement => {
@@ -89,7 +89,7 @@ export const changeStatement = Change.$match({
       text: `UPDATE processes SET status = ?, created_at = ?, record = ?
         WHERE namespace = ? AND container_id = ? AND id = ?`,
       values: [status, createdAt, json, record.namespace, record.containerId, record.id],
-      missing: refuse.noExec(record.id)
+      missing: () => refuse.noExec(record.id)
     }
   },
   DeleteProcess: ({ namespace, containerId, id }): ChangeStatement => ({
