@@ -2,6 +2,7 @@
  * A measuring process: opens one target and times lifecycles on it, as the benchmark that started it asks. Each target
  * has a process of its own, so that none pays for the memory, the children or the garbage of another.
  */
+import { setTimeout } from "node:timers/promises"
 import type { Reply, Request, Sample, Settings, StepName, TargetName } from "../Protocol.ts"
 import type { Target } from "./Target.ts"
 
@@ -16,6 +17,12 @@ const openers: Readonly<Record<TargetName, (settings: Settings) => Promise<Targe
 
 const ending = ["/bin/true"]
 const idle = ["/bin/sleep", "100000"]
+
+/**
+ * Milliseconds between two lifecycles one at a time. Linux takes a process into a cgroup several milliseconds faster
+ * within some 8 ms of the time before; without a pause the floor alone would be measured in that state.
+ */
+const apart = 20
 
 let prefix = ""
 let opened: Target | null = null
@@ -61,7 +68,10 @@ const run = async (count: number, concurrency: number): Promise<Reply> => {
   let left = count
   const before = performance.now()
   const one = async () => {
-    while (left-- > 0) samples.push(await lifecycle(target))
+    while (left-- > 0) {
+      if (concurrency === 1) await setTimeout(apart)
+      samples.push(await lifecycle(target))
+    }
   }
   await Promise.all(Array.from({ length: concurrency }, one))
   return { _tag: "Done", samples, milliseconds: performance.now() - before }

@@ -1,5 +1,5 @@
 /** All task actors of this daemon, and `Tasks` over them: the only way in from outside. */
-import { DateTime, Effect, Fiber, FileSystem, Layer, Option, Schema, Stream } from "effect"
+import { DateTime, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
 import { AlreadyExists, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
@@ -53,7 +53,6 @@ const make = Effect.gen(function* () {
   const store = yield* MetadataStore
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
-  const fs = yield* FileSystem.FileSystem
 
   const find = Effect.fnUntraced(function* (id: ContainerId) {
     const namespace = yield* CurrentNamespace
@@ -74,10 +73,6 @@ const make = Effect.gen(function* () {
     if (Option.isNone(container)) return yield* new NotFound({ kind: "container", id })
     if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
     const { runtime, spec } = container.value
-    const rootfs = spec.root?.path
-    if (rootfs !== undefined && !(yield* Effect.orElseSucceed(fs.exists(rootfs), () => false))) {
-      return yield* new InvalidArgument({ field: "rootfs", problem: `"${rootfs}" does not exist` })
-    }
     const stdio = request.stdio ?? defaultStdio
     const logFile =
       stdio.log._tag === "json" ? yield* outputLog.prepare({ namespace, containerId: id, execId: null }) : null

@@ -2,7 +2,7 @@
  * Takes over what an earlier host of the same folder left. What has ended meanwhile is told with what the kernel still knows, but not before all are here: the
  * end of init waits for those of its execs.
  */
-import { DateTime, Effect, Exit, Option, Scope } from "effect"
+import { DateTime, Deferred, Effect, Exit, Option, Scope } from "effect"
 import type { Fiber } from "effect"
 import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
@@ -51,7 +51,10 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
     else {
       const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: folder }
       const underWay = new Set<Fiber.Fiber<void, HostError>>()
-      containers.set(key, { target, driver, init: live, execs, underWay, maybeFrozen: record.paused })
+      const forgotten = Deferred.makeUnsafe<boolean>()
+      // Its end may lie long back, and what was done about it is not known.
+      if (exit !== null) Deferred.doneUnsafe(forgotten, Effect.succeed(false))
+      containers.set(key, { target, driver, init: live, execs, underWay, forgotten, maybeFrozen: record.paused })
     }
     if (exit !== null) return null
     const found = yield* reaper.identify(identity.pid)

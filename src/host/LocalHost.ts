@@ -33,16 +33,16 @@ import { makeTerminals } from "./Terminals.ts"
 import { makeWatchers } from "./Watchers.ts"
 
 const sigkill = 9
-/** How long the runtime may go on starting a container whose init has ended. */
-const startPatience = "1 second"
+/** How long the runtime may go on with a container whose init has ended. */
+const endPatience = "1 second"
 
-const endedWhileStarting = (runtime: string) =>
+const endedMeanwhile = (runtime: string) =>
   new RuntimeFailed({
     runtime,
     command: "start",
     exitCode: -1,
     reason: "deadline",
-    detail: "the container ended while the runtime was still starting it",
+    detail: "the container ended while the runtime was still at work on it",
     log: []
   })
 
@@ -89,10 +89,27 @@ const make = Effect.gen(function* () {
 
   /** Tells the end of a process; `execs` are those of the container whose init it is. */
   const watch = (live: Live, child: Child, execs: Map<ExecId, Live> | null) => {
-    const before = execs === null ? Effect.void : execsGone(execs)
+    const container = execs === null ? undefined : containers.get(containerKey(live.record.ref))
+    const before =
+      execs === null || container === undefined
+        ? Effect.void
+        : Effect.andThen(execsGone(execs), Effect.forkIn(forget(container), live.scope))
     const tell = (exit: Exit) => watchers.tell({ _tag: "Exited", ref: live.record.ref, exit })
     return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
   }
+
+  /**
+   * The runtime forgets a container as soon as it has ended, not when somebody deletes it: what has ended holds no cgroup, and a deletion finds the
+   * slowest part of its work done. Where the runtime refuses, the deletion asks again.
+   */
+  const forget = Effect.fnUntraced(function* ({ driver, forgotten, target, underWay }: Container) {
+    for (const fiber of underWay) {
+      // A runtime that hangs while its container has ended would hide that end from everybody.
+      yield* Effect.timeoutOrElse(Fiber.await(fiber), { duration: endPatience, orElse: () => Fiber.interrupt(fiber) })
+    }
+    const done = yield* Effect.exit(driver.delete(target, { force: false }))
+    yield* Deferred.succeed(forgotten, Outcome.isSuccess(done))
+  })
 
   /** One step of undoing: the next are taken even where it fails. */
   const undone = <E extends { readonly message: string }>(ref: Ref, step: Effect.Effect<void, E>) =>
@@ -136,7 +153,8 @@ const make = Effect.gen(function* () {
         const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
         const underWay = new Set<Fiber.Fiber<void, HostError>>()
-        containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, maybeFrozen: false })
+        const forgotten = Deferred.makeUnsafe<boolean>()
+        containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, forgotten, maybeFrozen: false })
         yield* watch(init, child, execs)
         return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
@@ -169,27 +187,22 @@ const make = Effect.gen(function* () {
     )
   })
 
-  /** Half of a call would be worse than the whole: it goes on though its caller goes away. Only the deletion of its container ends it. */
-  const toTheEnd = Effect.fnUntraced(function* ({ underWay }: Container, operation: Effect.Effect<void, HostError>) {
+  /** Half of a call would be worse than the whole: it goes on though its caller goes away. Only the end of its container ends it, or its deletion. */
+  const toTheEnd = Effect.fnUntraced(function* (
+    { driver, underWay }: Container,
+    operation: Effect.Effect<void, HostError>
+  ) {
     const fiber = yield* Effect.forkIn(operation, scope)
     underWay.add(fiber)
     fiber.addObserver(() => underWay.delete(fiber))
-    yield* Fiber.join(fiber)
+    const exit = yield* Fiber.await(fiber)
+    return Outcome.hasInterrupts(exit) ? yield* endedMeanwhile(driver.info.name) : yield* exit
   })
 
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    // A runtime that hangs while its container has ended already would hide that end from everybody.
-    const given = Deferred.await(init.told).pipe(
-      Effect.andThen(Effect.sleep(startPatience)),
-      Effect.andThen(Effect.fail(endedWhileStarting(driver.info.name)))
-    )
-    const starting = Effect.andThen(
-      Effect.raceFirst(driver.start(target), given),
-      LiveProcess.note(directory, init, { started: true })
-    )
-    yield* toTheEnd(container, starting)
+    yield* toTheEnd(container, Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true })))
   })
 
   const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
@@ -294,8 +307,9 @@ const make = Effect.gen(function* () {
     const container = containers.get(key)
     if (container === undefined) return { init: null, execs: [] }
     yield* endAll(container)
-    const { driver, execs, init, target } = container
-    yield* driver.delete(target, { force: init.record.exit === null })
+    const { driver, execs, forgotten, init, target } = container
+    const force = init.record.exit === null
+    if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
     for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
     yield* directory.remove(init.record.ref)
     containers.delete(key)
@@ -328,8 +342,8 @@ const make = Effect.gen(function* () {
   })
 
   const pids = Effect.fn("ProcessHost.pids")(function* (ref: ContainerRef) {
-    const { driver, target } = yield* find(ref)
-    return yield* driver.pids(target)
+    const { driver, init, target } = yield* find(ref)
+    return init.record.exit === null ? yield* driver.pids(target) : []
   })
 
   const writeStdin = Effect.fn("ProcessHost.writeStdin")(function* (request: {

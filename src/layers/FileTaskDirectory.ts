@@ -53,7 +53,7 @@ const removeFolder = (folder: string, last: string): void => {
     const path = join(folder, entry.name)
     if (entry.name !== last) unless("ENOENT", () => (entry.isDirectory() ? rmdirSync(path) : unlinkSync(path)))
   }
-  rmSync(join(folder, last), { force: true })
+  unless("ENOENT", () => unlinkSync(join(folder, last)))
   unless("ENOENT", () => rmdirSync(folder))
 }
 
@@ -96,7 +96,7 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
       const made = yield* writing("make it", () => {
         if (!makeIn(join(root, namespace), bundle)) return false
         try {
-          replace(join(bundle, "config.json"), stringify(spec))
+          writeFileSync(join(bundle, "config.json"), stringify(spec), { mode: 0o600 })
           return true
         } catch (error) {
           rmSync(bundle, { recursive: true, force: true })

@@ -1,5 +1,5 @@
 /** The services on a pretended machine: same actors, same bus, same host logic, no process, file or timer of the real one. */
-import { DateTime, Effect, FileSystem, Layer } from "effect"
+import { DateTime, Effect, Layer } from "effect"
 import * as Berth from "../actors/Berth.ts"
 import * as LocalHost from "../host/LocalHost.ts"
 import { RuntimeName } from "../schema/Ids.ts"
@@ -41,14 +41,11 @@ const system = Layer.effect(
   })
 )
 
-/** Every path exists: root filesystems are pretended too. */
-const files = FileSystem.layerNoop({ exists: () => Effect.succeed(true) })
-
 /** Containers, Tasks, Events and System on the mock driver, and the `MockWorld` that scripts it. Time is the Clock's: under TestClock it stands still. */
 export const layer = (options: Mock.Options = {}) =>
   Layer.mergeAll(Berth.layer, system).pipe(
     Layer.provide(LocalHost.layer),
     Layer.provide(Mock.layerBundles.pipe(Layer.provide(MemoryTaskDirectory.layer))),
-    Layer.provide([MemoryStore.layer, Layer.succeed(Config, config), files]),
+    Layer.provide([MemoryStore.layer, Layer.succeed(Config, config)]),
     Layer.provideMerge(Mock.layer(options))
   )

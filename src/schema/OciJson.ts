@@ -12,14 +12,22 @@ const number = (n: number): string => {
   return Number.isInteger(n) && !Number.isSafeInteger(n) ? BigInt(n).toString() : JSON.stringify(n)
 }
 
+/** Any number that `JSON.stringify` might write otherwise has 16 digits or an exponent. Text that looks like one only costs time. */
+const suspicious = /\d{16}|\de\+/
+
 /** The JSON text of a value, with exact integers; members that are `undefined` are left out. */
 export const stringify = (value: Schema.Json): string => {
+  const text = JSON.stringify(value)
+  return suspicious.test(text) ? exactly(value) : text
+}
+
+const exactly = (value: Schema.Json): string => {
   if (typeof value === "number") return number(value)
   if (value === null || typeof value !== "object") return JSON.stringify(value)
-  if (isArray(value)) return `[${value.map((item) => stringify(item)).join(",")}]`
+  if (isArray(value)) return `[${value.map((item) => exactly(item)).join(",")}]`
   return `{${Object.entries(value)
     .filter(([, item]) => item !== undefined)
-    .map(([key, item]) => `${JSON.stringify(key)}:${stringify(item)}`)
+    .map(([key, item]) => `${JSON.stringify(key)}:${exactly(item)}`)
     .join(",")}}`
 }
 

@@ -4,7 +4,7 @@
  */
 import { Context } from "effect"
 import type { Effect } from "effect"
-import type { RuntimeFailed, Unavailable, Unsupported } from "../schema/Errors.ts"
+import type { InvalidArgument, RuntimeFailed, Unavailable, Unsupported } from "../schema/Errors.ts"
 import type { ContainerId, ExecId, Namespace, RuntimeName } from "../schema/Ids.ts"
 import type { OciProcess } from "../schema/OciSpec.ts"
 import type { DriverInfo } from "../schema/Runtime.ts"
@@ -23,12 +23,15 @@ export interface Descriptors {
   readonly stderr: number | null
 }
 
-export type DriverError = RuntimeFailed | Unsupported | Unavailable
+export type DriverError = InvalidArgument | RuntimeFailed | Unsupported | Unavailable
 
 /** Every call has a deadline of its own (RuntimeFailed, reason `deadline`); interrupting one kills the runtime process that it started. */
 export interface Driver {
   readonly info: DriverInfo
-  /** Returns the pid of init, which waits to be started. `console`: where to send its terminal, if it has one. */
+  /**
+   * Returns the pid of init, which waits to be started. `console`: where to send its terminal, if it has one.
+   * InvalidArgument where there is no such root filesystem.
+   */
   readonly create: (target: Target, stdio: Descriptors, console?: string | null) => Effect.Effect<number, DriverError>
   readonly start: (target: Target) => Effect.Effect<void, DriverError>
   /** Starts a process beside init and returns its pid. */

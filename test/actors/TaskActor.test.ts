@@ -214,9 +214,11 @@ describe("what fails", () => {
   test("a delete leaves it stopped, and the next one works", () =>
     Effect.gen(function* () {
       const tasks = yield* Tasks
-      const id = yield* runningOf("web", ["true"])
+      const id = yield* runningOf("web", ["sh", "-c", "sleep 1; exit 0"])
+      // Once for the end of the container, once for the deletion.
+      yield* (yield* MockWorld).onOperation("delete", {}, { fail: failed("delete", "busy"), times: 2 })
+      yield* TestClock.adjust("1 second")
       yield* tasks.wait({ id })
-      yield* (yield* MockWorld).failNext("delete", failed("delete", "busy"))
       assert.match(yield* failure(tasks.delete({ id })), /^RuntimeFailed: .*busy/)
       assert.strictEqual((yield* tasks.get(id)).status, "stopped")
       assert.strictEqual((yield* tasks.delete({ id }))?.exitStatus, 0)

@@ -2,7 +2,7 @@
  * A berth on the mock machine in two halves that a test builds apart: what outlives a daemon (the machine, its host, the store) and the daemon's own part. The
  * store in between can be made to fail.
  */
-import { Context, Effect, FileSystem, Layer, Stream } from "effect"
+import { Context, Effect, Layer, Stream } from "effect"
 import * as Berth from "../../src/actors/Berth.ts"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import * as Mock from "../../src/layers/mock/MockLayers.ts"
@@ -78,15 +78,12 @@ const config = Config.of({
   runtime: RuntimeName.make("auto"),
   cgroupPrefix: "berth"
 })
-const files = FileSystem.layerNoop({ exists: () => Effect.succeed(true) })
-
 /** The machine with its task folders, and the store: what is left when daemon and host are gone. */
 export const machine = (options: Mock.Options = {}) =>
   Layer.mergeAll(
     Mock.layerBundles.pipe(Layer.provide(MemoryTaskDirectory.layer)),
     faultyStore,
-    Layer.succeed(Config, config),
-    files
+    Layer.succeed(Config, config)
   ).pipe(Layer.provideMerge(Mock.layer(options)))
 
 /** All that a daemon needs: the machine and a host on it. */

@@ -3,14 +3,11 @@
  * is gone, and cgroups that it did not come to write down. `delete --force` knows of neither. Removes only what can
  * belong to nobody else.
  */
-import { Effect, Option, Schedule, Schema } from "effect"
-import { existsSync, readFileSync, readdirSync, rmdirSync } from "node:fs"
+import { Effect, Option, Schedule } from "effect"
+import { existsSync, readdirSync, rmdirSync } from "node:fs"
 import { join } from "node:path"
+import { cgroupsPath } from "./Bundle.ts"
 import * as Proc from "../posix/Proc.ts"
-
-const Config = Schema.fromJsonString(
-  Schema.Struct({ linux: Schema.optionalKey(Schema.Struct({ cgroupsPath: Schema.optionalKey(Schema.String) })) })
-)
 
 const forks = Effect.fnUntraced(function* (argument: string) {
   const found: Array<number> = []
@@ -42,18 +39,6 @@ export const kill = (pid: number): Effect.Effect<void> =>
       catch: () => "it has ended" as const
     })
   )
-
-const cgroupsPath = (bundle: string): Option.Option<string> => {
-  try {
-    const config = Schema.decodeOption(Config)(readFileSync(join(bundle, "config.json"), "utf8"))
-    // Another form than an absolute path is the runtime's own, or systemd's, to place.
-    return Option.flatMapNullishOr(config, ({ linux }) => linux?.cgroupsPath).pipe(
-      Option.filter((path) => path.startsWith("/") && path.split("/").every((part) => part !== "..") && path !== "/")
-    )
-  } catch {
-    return Option.none()
-  }
-}
 
 /** Every directory of that path: in the one hierarchy of version 2, or in each of version 1. */
 const directories = (root: string, path: string): ReadonlyArray<string> => {

@@ -1,7 +1,7 @@
 /**
  * The registry of OCI drivers: runc and crun wherever they are installed, and whatever else is configured. It looks
- * afresh at each request, so that a runtime installed, upgraded or mended meanwhile counts at once; only a binary's own
- * words are remembered, for as long as the file stays the same.
+ * afresh each second, so that a runtime installed, upgraded or mended meanwhile soon counts; only a binary's own words
+ * are remembered longer, for as long as the file stays the same.
  */
 import { Cache, Duration, Effect, Exit, Layer, Result } from "effect"
 import { delimiter, join } from "node:path"
@@ -129,7 +129,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     return new Unavailable({ what: `runtime "${name}"`, problem, mend })
   }
 
-  const driver: OciRuntime["Service"]["driver"] = Effect.fn("OciRuntime.driver")(function* (name) {
+  const lookUp = Effect.fnUntraced(function* (name: RuntimeName) {
     const wanted = ({ info }: Examined) => (name === auto ? info.default : info.name === name)
     const seen = yield* examineUntil(wanted)
     const chosen = seen.find(wanted)
@@ -149,8 +149,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }).pipe(Effect.provideService(Children, children))
   })
 
+  // One that is refused is looked at again at once: whoever has just mended it tries it next.
+  const drivers = yield* Cache.makeWith(lookUp, {
+    capacity: 64,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.seconds(1) : Duration.zero)
+  })
+
   return OciRuntime.of({
-    driver,
+    driver: Effect.fn("OciRuntime.driver")((name) => Cache.get(drivers, name)),
     list: Effect.map(
       examineUntil(() => false),
       (seen) => seen.map(({ info }) => info)

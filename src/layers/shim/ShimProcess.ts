@@ -16,8 +16,8 @@ const entry = () => {
   return existsSync(bundled) ? bundled : fileURLToPath(new URL("../../shim/main.ts", import.meta.url))
 }
 
-/** A small heap: the shim forks runtimes, and a fork costs what the parent has in memory. */
-const flags = ["--max-semi-space-size=1", "--max-old-space-size=256"]
+/** A small heap: one shim lives on every machine that has containers, and does little at a time. */
+const flags = ["--max-semi-space-size=4", "--max-old-space-size=256"]
 
 /** No more than runtimes are given later: a secret of the daemon's environment must not outlive it in the shim. */
 const passed = ["PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"]

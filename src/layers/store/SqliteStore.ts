@@ -6,11 +6,13 @@ import { Clock, DateTime, Effect, Layer, Option, Queue, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql"
 import { Unavailable } from "../../schema/Errors.ts"
+import type { Container } from "../../schema/Container.ts"
 import type { Event } from "../../schema/Events.ts"
-import { Seq } from "../../schema/Ids.ts"
+import { containerKey, Seq } from "../../schema/Ids.ts"
+import type { ContainerId, Namespace } from "../../schema/Ids.ts"
 import type { ProcessRecord } from "../../schema/TaskState.ts"
 import { MetadataStore } from "../../services/MetadataStore.ts"
-import type { StoreFailure, TaskWithProcesses } from "../../services/MetadataStore.ts"
+import type { Change, StoreFailure, TaskWithProcesses } from "../../services/MetadataStore.ts"
 import { defaultRetention, toEvent } from "../../services/StoreRules.ts"
 import type { Retention } from "../../services/StoreRules.ts"
 import type { Refusal } from "../../services/StoreRules.ts"
@@ -22,6 +24,9 @@ import { changeStatement, eventStatement } from "./StoreChanges.ts"
 import type { ChangeStatement } from "./StoreChanges.ts"
 import { prune } from "./StoreRetention.ts"
 import * as Rows from "./StoreRows.ts"
+
+/** A few dozen kilobytes each. */
+const maxRecent = 32
 
 interface TaskRow {
   readonly namespace: string
@@ -43,6 +48,28 @@ const gather = Effect.fnUntraced(function* (rows: ReadonlyArray<TaskRow>) {
   }
   return found
 })
+
+/** The containers written last, for the task that is usually made of one right after it: a specification is long to read. */
+const recentContainers = () => {
+  const kept = new Map<string, Container>()
+  const put = (container: Container) => {
+    const key = containerKey({ namespace: container.namespace, containerId: container.id })
+    kept.delete(key)
+    kept.set(key, container)
+    const oldest = kept.size > maxRecent ? kept.keys().next().value : undefined
+    if (oldest !== undefined) kept.delete(oldest)
+  }
+  return {
+    get: (namespace: Namespace, containerId: ContainerId) => kept.get(containerKey({ namespace, containerId })),
+    /** Of a change that is committed. */
+    note: (change: Change) => {
+      if (change._tag === "InsertContainer" || change._tag === "PutContainer") put(change.container)
+      if (change._tag === "DeleteContainer") {
+        kept.delete(containerKey({ namespace: change.namespace, containerId: change.id }))
+      }
+    }
+  }
+}
 
 /** Null where the change is made. Throws what is no refusal. */
 const refusalOf = (
@@ -69,6 +96,7 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
   const clock = yield* Clock.Clock
   const failed = (error: SqlError.SqlError) => Effect.fail(storeFailure(diskLimit)(error))
   const pruning = yield* Queue.sliding<void>(1)
+  const recent = recentContainers()
   let commits = 0
 
   const commit: MetadataStore["Service"]["commit"] = Effect.fn("MetadataStore.commit")(
@@ -87,6 +115,7 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
           })
         )
       })
+      changes.forEach(recent.note)
       commits += 1
       if (commits % retention.every === 0) yield* Queue.offer(pruning, undefined)
       return events
@@ -106,6 +135,8 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
     commit,
     container: Effect.fn("MetadataStore.container")(
       function* (namespace, id) {
+        const known = recent.get(namespace, id)
+        if (known !== undefined) return Option.some(known)
         const [row] = yield* sql<{ readonly record: unknown }>`
         SELECT record FROM containers WHERE namespace = ${namespace} AND id = ${id}`
         if (row === undefined) return Option.none()

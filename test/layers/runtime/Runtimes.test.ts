@@ -41,6 +41,9 @@ const host = Effect.fnUntraced(function* (
   return { bin, cgroupRoot, driver: (name: string) => driver(RuntimeName.make(name)), list }
 })
 
+/** So long a driver that was found is believed in. */
+const aSecond = Effect.sleep("1100 millis")
+
 describe("Runtimes", () => {
   it.live("prefers crun, then runc", () =>
     Effect.gen(function* () {
@@ -92,6 +95,7 @@ describe("Runtimes", () => {
       )
       // Mended while we run.
       writeFileSync(join(cgroupRoot, "unified/cgroup.controllers"), "\n")
+      yield* aSecond
       assert.strictEqual((yield* driver("auto")).info.name, "crun")
     })
   )
@@ -130,8 +134,10 @@ describe("Runtimes", () => {
       assert.strictEqual((yield* driver("runc")).info.version, "1.1.5+ds1")
       rmSync(join(bin, "runc"))
       writeScript(join(bin, "runc"), `echo "runc version 1.3.6"`)
+      yield* aSecond
       assert.strictEqual((yield* driver("runc")).info.version, "1.3.6")
       rmSync(join(bin, "runc"))
+      yield* aSecond
       yield* Effect.flip(driver("runc"))
     })
   )

@@ -1,0 +1,34 @@
+/** What a bundle's own `config.json` says of the folder and the cgroup of its container, as far as a driver must know. */
+import { Option, Schema } from "effect"
+import { existsSync, readFileSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { InvalidArgument } from "../../schema/Errors.ts"
+
+const Config = Schema.fromJsonString(
+  Schema.Struct({
+    root: Schema.optionalKey(Schema.Struct({ path: Schema.optionalKey(Schema.String) })),
+    linux: Schema.optionalKey(Schema.Struct({ cgroupsPath: Schema.optionalKey(Schema.String) }))
+  })
+)
+
+const read = (bundle: string): Option.Option<typeof Config.Type> => {
+  try {
+    return Schema.decodeOption(Config)(readFileSync(join(bundle, "config.json"), "utf8"))
+  } catch {
+    return Option.none()
+  }
+}
+
+/** None for another form than an absolute path: that is the runtime's own, or systemd's, to place. */
+export const cgroupsPath = (bundle: string): Option.Option<string> =>
+  Option.flatMapNullishOr(read(bundle), ({ linux }) => linux?.cgroupsPath).pipe(
+    Option.filter((path) => path.startsWith("/") && path.split("/").every((part) => part !== "..") && path !== "/")
+  )
+
+/** The better reason for a `create` that failed; looked for only then. */
+export const missingRootfs = (bundle: string): InvalidArgument | null => {
+  const path = Option.getOrUndefined(read(bundle))?.root?.path
+  return path === undefined || existsSync(resolve(bundle, path))
+    ? null
+    : new InvalidArgument({ field: "rootfs", problem: `"${path}" does not exist` })
+}
