@@ -53,7 +53,7 @@ const togetherRounds = 3
 /** Lifecycles of each lane in a round of `together`. */
 const perLane = 4
 /** Servers live long, and compile as they go: what they take for their first containers says little. */
-const warmUps = 150
+const warmUps = 60
 
 /** What runs in every container is replaced, but not what holds it. */
 const specification = (rootfs: string) =>
