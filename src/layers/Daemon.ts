@@ -15,6 +15,7 @@ import * as RuntimeTable from "./RuntimeTable.ts"
 import * as HttpServer from "./server/HttpServer.ts"
 import { bound, parse } from "./server/Listen.ts"
 import * as ShimHost from "./shim/ShimHost.ts"
+import * as StateLock from "./StateLock.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
 
@@ -42,6 +43,7 @@ export const runDaemon = Effect.fn("runDaemon")(
     yield* Effect.sync(() => process.umask(0o077))
     // Before anything is touched that a daemon which is there already may be using.
     yield* Effect.forEach(addresses, bound, { discard: true })
+    yield* Layer.build(StateLock.layer({ state: settings.config.state }))
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))

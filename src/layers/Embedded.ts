@@ -7,6 +7,7 @@ import { Config } from "../services/Config.ts"
 import { configure } from "./DaemonOptions.ts"
 import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
+import * as StateLock from "./StateLock.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
 
@@ -25,7 +26,8 @@ export const layerEmbedded = ({ root, runtime = "auto", state }: EmbeddedOptions
     Effect.map(configure({ root, state, runtime, listen: [], config: null }), ({ config, runtimes, synchronous }) =>
       Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
         Layer.provide([
-          Local.layer({ state: config.state, runtimes }),
+          // The first of all: what follows may change what is in the folder.
+          Layer.provide(Local.layer({ state: config.state, runtimes }), StateLock.layer({ state: config.state })),
           SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
           FileOutputLog.layer({ root: config.root }),
           Local.runtimes({ state: config.state, runtimes }),
