@@ -78,13 +78,18 @@ const makeIn = (parent: string, folder: string): boolean => {
   }
 }
 
+const rootOf = (state: string) => join(state, "tasks")
+
+/** The folder of a process below a state folder. */
+export const pathOf = (state: string, { containerId, execId, namespace }: ProcessRef): string =>
+  join(rootOf(state), namespace, containerId, ...(execId === null ? [] : ["exec", execId]))
+
 /** TaskDirectory on files; `state` is the volatile folder of berth. */
 export const layer = (options: { readonly state: string }): Layer.Layer<TaskDirectory> =>
   Layer.sync(TaskDirectory, () => {
-    const root = join(options.state, "tasks")
+    const root = rootOf(options.state)
     const bundleOf = (namespace: Namespace, id: ContainerId) => join(root, namespace, id)
-    const directory = ({ containerId, execId, namespace }: ProcessRef) =>
-      join(bundleOf(namespace, containerId), ...(execId === null ? [] : ["exec", execId]))
+    const directory = (ref: ProcessRef) => pathOf(options.state, ref)
     const recordOf = (ref: ProcessRef) => join(directory(ref), ref.execId === null ? "init.json" : "record.json")
 
     const reading = <A>(run: () => A): Effect.Effect<A, Unavailable> =>

@@ -17,6 +17,8 @@ export interface Counts {
 
 export interface Findings {
   readonly counts: Counts
+  /** Times, in milliseconds, in which neither daemon nor shim lived: what ended then is only known to have ended, and its last output may be gone. */
+  readonly dark: Array<readonly [from: number, to: number]>
   readonly wrong: Array<string>
   readonly find: (what: string) => void
 }
@@ -34,7 +36,7 @@ export const make = (): Findings => {
     events: 0,
     sources
   }
-  return { counts, wrong, find: (what) => void wrong.push(what) }
+  return { counts, dark: [], wrong, find: (what) => void wrong.push(what) }
 }
 
 /** Errors that a client meets while something is dead or dying, and that may be asked again. */

@@ -3,7 +3,7 @@
  * numbers its lines and leaves a mark before it ends, so that what berth tells can be held against what happened.
  */
 import { Effect, Random, Result, Stream } from "effect"
-import { existsSync } from "node:fs"
+import { existsSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { ContainerId, Containers, ExecId, Spec, Tasks } from "../../src/index.ts"
 import type { BerthError, Exit } from "../../src/index.ts"
@@ -21,7 +21,7 @@ const chance = (part: number) => Effect.map(Random.next, (drawn) => drawn < part
 export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: string, name: string) {
   const [containers, tasks] = [yield* Containers, yield* Tasks]
   const id = ContainerId.make(name)
-  const { counts, find } = findings
+  const { counts, dark, find } = findings
   const [lines, code] = [yield* Random.nextIntBetween(2, 60), yield* Random.nextIntBetween(0, 100)]
   const spec = Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args: script(name, lines, code) }))
   const ask = <A>(what: string, effect: Effect.Effect<A, BerthError>) =>
@@ -89,13 +89,22 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     }
   })
 
+  /** By the mark that it leaves. One that was killed leaves none. */
+  const endedInTheDark = () => {
+    const mark = statSync(join(rootfs, "tmp", name), { throwIfNoEntry: false })
+    return mark === undefined ? dark.length > 0 : dark.some(([from, to]) => mark.mtimeMs >= from && mark.mtimeMs <= to)
+  }
+
   const judge = (exit: Exit, pid: number | null, killed: boolean) => {
     counts.sources.set(exit.source, (counts.sources.get(exit.source) ?? 0) + 1)
     const told = `${exit.exitStatus} (${exit.source})`
     if (pid !== null && lives(pid)) find(`${name}: its end ${told} was told while it lives`)
     const finished = existsSync(join(rootfs, "tmp", name))
     if (!finished && !killed) find(`${name}: it was harmed: ended with ${told} before its time`)
-    if (exit.source === "unknown") return
+    if (exit.source === "unknown") {
+      if (!endedInTheDark()) find(`${name}: its exit is not known, though one of daemon and shim lived`)
+      return
+    }
     const right = finished && !killed ? [code] : finished ? [code, 137] : [137]
     if (!right.includes(exit.exitStatus)) find(`${name}: it ended with ${right.join(" or ")}, and ${told} was told`)
   }
@@ -128,7 +137,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   const exit = yield* ask("wait", tasks.wait({ id }))
   judge(exit, pid, killed)
   const shown = yield* read
-  if (shown !== lines && !killed) find(`${name}: ${shown} of its ${lines} lines are in the log`)
+  if (shown !== lines && !killed && !endedInTheDark()) find(`${name}: ${shown} of its ${lines} lines are in the log`)
   yield* settle("delete", "NotFound", tasks.delete({ id }))
   yield* settle("removal of the record", "NotFound", containers.delete(id))
 })
