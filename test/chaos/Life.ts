@@ -124,6 +124,13 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     return shown.length
   })
 
+  /** A deletion whose answer was lost may still be under way. */
+  const remove: Effect.Effect<void, BerthError> = Effect.catchIf(
+    settle("delete", "NotFound", tasks.delete({ id })),
+    (error) => error._tag === "FailedPrecondition" && error.found === "deleting",
+    () => Effect.andThen(Effect.sleep("20 millis"), Effect.suspend(() => remove))
+  )
+
   yield* settle("record", "AlreadyExists", containers.create({ id, spec }))
   const pid = yield* bringUp
   counts.containers += 1
@@ -138,6 +145,6 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   judge(exit, pid, killed)
   const shown = yield* read
   if (shown !== lines && !killed && !endedInTheDark()) find(`${name}: ${shown} of its ${lines} lines are in the log`)
-  yield* settle("delete", "NotFound", tasks.delete({ id }))
+  yield* remove
   yield* settle("removal of the record", "NotFound", containers.delete(id))
 })
