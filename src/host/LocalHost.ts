@@ -27,6 +27,7 @@ import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { adoptAll } from "./Adoption.ts"
 import type { Container } from "./Container.ts"
+import * as HalfMade from "./HalfMade.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import { makeTerminals } from "./Terminals.ts"
@@ -377,6 +378,7 @@ const make = Effect.gen(function* () {
     yield* terminals.resize(ref, { width, height })
   })
 
+  yield* HalfMade.undoAll
   yield* adoptAll({ containers, terminals, watch })
 
   return ProcessHost.of({

@@ -4,7 +4,17 @@
  * in one piece. It never removes what is inside a folder that it does not know: that may be a root filesystem.
  */
 import { Effect, Layer, Option, Schema } from "effect"
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { AlreadyExists, NotFound } from "../schema/Errors.ts"
 import type { ResourceExhausted, Unavailable } from "../schema/Errors.ts"
@@ -175,5 +185,9 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
       return records
     }).pipe(Effect.withSpan("TaskDirectory.list"))
 
-    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, remove })
+    const unrecorded = reading(() => refs().filter((ref) => !existsSync(recordOf(ref)))).pipe(
+      Effect.withSpan("TaskDirectory.unrecorded")
+    )
+
+    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, unrecorded, remove })
   })

@@ -128,7 +128,11 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   const remove: Effect.Effect<void, BerthError> = Effect.catchIf(
     settle("delete", "NotFound", tasks.delete({ id })),
     (error) => error._tag === "FailedPrecondition" && error.found === "deleting",
-    () => Effect.andThen(Effect.sleep("20 millis"), Effect.suspend(() => remove))
+    () =>
+      Effect.andThen(
+        Effect.sleep("20 millis"),
+        Effect.suspend(() => remove)
+      )
   )
 
   yield* settle("record", "AlreadyExists", containers.create({ id, spec }))
