@@ -6,7 +6,16 @@ import { Context } from "effect"
 import type { Effect, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import type { Exit, TerminalSize } from "../schema/Process.ts"
-import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, HostSignal, Ref } from "../schema/Host.ts"
+import type {
+  ContainerRef,
+  CreateRequest,
+  DeleteResult,
+  ExecRequest,
+  Hosted,
+  HostEvent,
+  HostSignal,
+  Ref
+} from "../schema/Host.ts"
 
 /** A host behind a socket can answer with any of them. */
 export type HostError = BerthError
