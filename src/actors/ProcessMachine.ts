@@ -7,7 +7,7 @@ import type { Payload } from "../schema/Events.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { Identity, ProcessState } from "../schema/TaskState.ts"
-import * as Transition from "./Transition.ts"
+import * as StateMachine from "./StateMachine.ts"
 
 export type Command = Data.TaggedEnum<{
   Start: {}
@@ -35,14 +35,14 @@ export type Operation = Data.TaggedEnum<{
 }>
 export const Operation = Data.taggedEnum<Operation>()
 
-export type Next = Transition.Next<ProcessState, Operation>
+export type Next = StateMachine.Next<ProcessState, Operation>
 
 export interface Facts {
   readonly containerId: ContainerId
   readonly execId: ExecId
 }
 
-const { finished, go, reject, stay } = Transition.words<ProcessState, Operation>()
+const { finished, go, reject, stay } = StateMachine.words<ProcessState, Operation>()
 
 /** Whether the process may still have an exit to come: the container's own exit waits for it. */
 export const isLive = (state: ProcessState): boolean =>

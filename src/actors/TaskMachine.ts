@@ -10,7 +10,7 @@ import type { Payload } from "../schema/Events.ts"
 import type { ContainerId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { Identity, TaskState } from "../schema/TaskState.ts"
-import * as Transition from "./Transition.ts"
+import * as StateMachine from "./StateMachine.ts"
 
 interface SignalTo {
   readonly signal: number
@@ -59,7 +59,7 @@ export type Operation = Data.TaggedEnum<{
 }>
 export const Operation = Data.taggedEnum<Operation>()
 
-export type Next = Transition.Next<TaskState, Operation>
+export type Next = StateMachine.Next<TaskState, Operation>
 
 export interface Facts {
   readonly containerId: ContainerId
@@ -67,7 +67,7 @@ export interface Facts {
   readonly autoRemove: boolean
 }
 
-const { finished, go, reject, stay } = Transition.words<TaskState, Operation>()
+const { finished, go, reject, stay } = StateMachine.words<TaskState, Operation>()
 
 type Of<Tag extends TaskState["_tag"]> = Extract<TaskState, { readonly _tag: Tag }>
 type Live = Of<"Running" | "Pausing" | "Paused" | "Resuming">

@@ -105,7 +105,7 @@ export const signalSuite = (place: Place) => {
         const other = yield* running(place.rootfs, ["/bin/sleep", "1000"])
         const id = yield* running(place.rootfs, ["/bin/sh", "-c", "sleep 1000 & while true; do wait; done"])
         const init = (yield* tasks.get(id)).pid ?? 0
-        const { id: execId, pid = 0 } = yield* exec(id, "job", "/bin/sleep", "1000")
+        const { id: execId, pid } = yield* exec(id, "job", "/bin/sleep", "1000")
         const all = yield* pids(id, 3)
         const [child = 0] = all.filter((one) => one !== init && one !== pid)
         const stranger = (yield* tasks.get(other)).pid ?? 0

@@ -37,7 +37,7 @@ interface TaskRow {
 }
 
 /** Of all of them, one that cannot be read must not keep the others from being read: `berth doctor` finds it. */
-const leftOut = (error: Unavailable) => Effect.as(Effect.logError(`left out: ${error.message}`), Option.none<never>())
+const leftOut = (error: Unavailable) => Effect.as(Effect.logError(`left out: ${error.message}`), Option.none())
 
 /** Rows of a task joined with its processes, in order, to one value a task. */
 const gather = Effect.fnUntraced(function* (
