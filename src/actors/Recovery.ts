@@ -60,6 +60,7 @@ export const settle = (
       if ((state._tag === "Starting" || state._tag === "Created") && record.started) tell(Report.StartDone({ at: now }))
       if (state._tag === "Pausing") tell(record.paused ? Report.PauseDone() : Report.PauseFailed())
       if (state._tag === "Resuming") tell(record.paused ? Report.ResumeFailed() : Report.ResumeDone())
+      if (record.oomCount !== undefined) tell(Report.Oom({ count: record.oomCount }))
       if (record.exit !== null) tell(Report.Exited({ exit: record.exit }))
       return reports
   }
@@ -110,7 +111,7 @@ const make = Effect.gen(function* () {
       }
       const actor = actors.get(event.ref.namespace, event.ref.containerId)
       if (actor === undefined) return
-      if (event._tag === "Oom") return yield* actor.tell({ execId: null, input: Report.Oom() })
+      if (event._tag === "Oom") return yield* actor.tell({ execId: null, input: Report.Oom({ count: event.count }) })
       const { execId } = event.ref
       yield* actor.tell(
         execId === null

@@ -27,6 +27,7 @@ import { ProcessHost } from "../services/ProcessHost.ts"
 import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import { Actors } from "./Actors.ts"
+import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskMachine from "./TaskMachine.ts"
 
 const sigterm = 15
@@ -275,6 +276,7 @@ const make = Effect.gen(function* () {
     wait,
     delete: remove,
     pids,
+    ...makeTaskAccounts({ actors, host }),
     exec,
     startExec,
     deleteExec,

@@ -8,11 +8,14 @@ import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
+import type { Cgroup } from "../services/Cgroups.ts"
+import { Cgroups } from "../services/Cgroups.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import type { Accounting } from "./Accounting.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
@@ -22,14 +25,16 @@ import type { Terminals } from "./Terminals.ts"
 export interface Adopter {
   readonly containers: Map<string, Container>
   readonly terminals: Terminals
+  readonly accountingOf: (init: Live, cgroup: Cgroup) => Accounting
   /** Tells the end of a process; `execs` are those of the container whose init it is. */
   readonly watch: (live: Live, child: Child, execs: Map<ExecId, Live> | null) => Effect.Effect<unknown>
 }
 
 /** Every process that has a record. One that cannot be taken over is logged and left out. */
-export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, watch }: Adopter) {
+export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers, terminals, watch }: Adopter) {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
+  const cgroups = yield* Cgroups
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
 
@@ -46,6 +51,11 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
       .pipe(Scope.provide(processScope))
     yield* io.handOver
     const live = yield* LiveProcess.make(record, io, processScope)
+    const found = yield* reaper.identify(identity.pid)
+    const same = Option.exists(
+      found,
+      ({ bootId, startTime }) => startTime === identity.startTime && bootId === identity.bootId
+    )
     const execs = container?.execs ?? new Map<ExecId, Live>()
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {
@@ -54,14 +64,15 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
       const forgotten = Deferred.makeUnsafe<boolean>()
       // Its end may lie long back, and what was done about it is not known.
       if (exit !== null) Deferred.doneUnsafe(forgotten, Effect.succeed(false))
-      containers.set(key, { target, driver, init: live, execs, underWay, forgotten, maybeFrozen: record.paused })
+      const pid = same && exit === null ? identity.pid : null
+      const { containerId } = ref
+      const cgroup = yield* cgroups.find({ containerId, pid, cgroupsPath: record.cgroupsPath ?? null })
+      const accounting = accountingOf(live, cgroup)
+      if (exit === null) yield* accounting.watch
+      const held = { target, driver, init: live, accounting, execs, underWay, forgotten, maybeFrozen: record.paused }
+      containers.set(key, held)
     }
     if (exit !== null) return null
-    const found = yield* reaper.identify(identity.pid)
-    const same = Option.exists(
-      found,
-      ({ bootId, startTime }) => startTime === identity.startTime && bootId === identity.bootId
-    )
     const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
     const child: Child = same ? yield* reaper.claim(identity.pid) : { identity, exit: unknown }
     return { live, child, execs: ref.execId === null ? execs : null }

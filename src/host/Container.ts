@@ -3,12 +3,14 @@ import type { Deferred, Fiber } from "effect"
 import type { ExecId } from "../schema/Ids.ts"
 import type { Driver, Target } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
+import type { Accounting } from "./Accounting.ts"
 import type { Live } from "./LiveProcess.ts"
 
 export interface Container {
   readonly target: Target
   readonly driver: Driver
   readonly init: Live
+  readonly accounting: Accounting
   readonly execs: Map<ExecId, Live>
   /** Runtime calls that go on without their callers. */
   readonly underWay: Set<Fiber.Fiber<void, HostError>>

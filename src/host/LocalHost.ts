@@ -18,17 +18,21 @@ import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
 import type { Exit, TerminalSize } from "../schema/Process.ts"
+import type { Cgroup } from "../services/Cgroups.ts"
+import { Cgroups } from "../services/Cgroups.ts"
 import type { Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
-import type { Child } from "../services/ProcessReaper.ts"
+import type { Child, Reaped } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import * as Accounting from "./Accounting.ts"
 import { adoptAll } from "./Adoption.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
+import { makeReading } from "./Reading.ts"
 import { makeTerminals } from "./Terminals.ts"
 import { makeWatchers } from "./Watchers.ts"
 
@@ -52,6 +56,7 @@ const killPatience = "10 seconds"
 const make = Effect.gen(function* () {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
+  const cgroups = yield* Cgroups
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
   const containers = new Map<string, Container>()
@@ -64,6 +69,7 @@ const make = Effect.gen(function* () {
       init.record
     ])
   const watchers = yield* makeWatchers(records)
+  const accountingOf = (init: Live, cgroup: Cgroup) => Accounting.make({ cgroup, init, directory, tell: watchers.tell })
 
   const find = (ref: ContainerRef) =>
     Effect.suspend(() => {
@@ -89,11 +95,15 @@ const make = Effect.gen(function* () {
 
   /** Tells the end of a process; `execs` are those of the container whose init it is. */
   const watch = (live: Live, child: Child, execs: Map<ExecId, Live> | null) => {
-    const container = execs === null ? undefined : containers.get(containerKey(live.record.ref))
-    const before =
-      execs === null || container === undefined
-        ? Effect.void
-        : Effect.andThen(execsGone(execs), Effect.forkIn(forget(container), live.scope))
+    const container = containers.get(containerKey(live.record.ref))
+    const before = (reaped: Reaped) => {
+      if (container === undefined) return Effect.succeed(Accounting.unknown)
+      if (execs === null) return container.accounting.endOfExec(reaped)
+      return execsGone(execs).pipe(
+        Effect.andThen(container.accounting.endOfInit(reaped)),
+        Effect.tap(() => Effect.forkIn(forget(container), live.scope))
+      )
+    }
     const tell = (exit: Exit) => watchers.tell({ _tag: "Exited", ref: live.record.ref, exit })
     return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
   }
@@ -147,14 +157,19 @@ const make = Effect.gen(function* () {
         )
         const child = yield* reaper.claim(yield* Effect.ensuring(restore(creation), io.handOver))
         const { identity } = child
+        const cgroupsPath = request.spec.linux?.cgroupsPath ?? null
+        const cgroup = yield* cgroups.find({ containerId, pid: identity.pid, cgroupsPath })
         const about = { ref, runtime: request.runtime, identity, terminal, stdio, logFile }
-        const record: HostedRecord = { ...about, started: false, paused: false, exit: null }
+        const record: HostedRecord = { ...about, cgroupsPath, started: false, paused: false, exit: null }
         yield* directory.save(record)
         const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
         const underWay = new Set<Fiber.Fiber<void, HostError>>()
         const forgotten = Deferred.makeUnsafe<boolean>()
-        containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, forgotten, maybeFrozen: false })
+        const accounting = accountingOf(init, cgroup)
+        const held = { target: made, driver, init, accounting, execs, underWay, forgotten, maybeFrozen: false }
+        containers.set(containerKey(ref), held)
+        yield* accounting.watch
         yield* watch(init, child, execs)
         return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
@@ -202,7 +217,10 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    yield* toTheEnd(container, Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true })))
+    yield* toTheEnd(
+      container,
+      Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    )
   })
 
   const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
@@ -341,11 +359,6 @@ const make = Effect.gen(function* () {
     return live.record.exit
   })
 
-  const pids = Effect.fn("ProcessHost.pids")(function* (ref: ContainerRef) {
-    const { driver, init, target } = yield* find(ref)
-    return init.record.exit === null ? yield* driver.pids(target) : []
-  })
-
   const writeStdin = Effect.fn("ProcessHost.writeStdin")(function* (request: {
     readonly ref: Ref
     readonly bytes: Uint8Array
@@ -366,7 +379,7 @@ const make = Effect.gen(function* () {
     yield* terminals.resize(ref, { width, height })
   })
 
-  yield* adoptAll({ containers, terminals, watch })
+  yield* adoptAll({ containers, terminals, accountingOf, watch })
 
   return ProcessHost.of({
     create,
@@ -377,7 +390,7 @@ const make = Effect.gen(function* () {
     resume,
     delete: remove,
     deleteExec,
-    pids,
+    ...makeReading(containers, find),
     writeStdin,
     closeStdin,
     resize,

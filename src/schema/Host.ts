@@ -27,7 +27,8 @@ export type ExecRequest = typeof ExecRequest.Type
 
 /**
  * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `terminal`, absent
- * in records of older hosts, where the process has one.
+ * in records of older hosts, where the process has one. Of init, and absent there too: `cgroupsPath` of the specification, and `oomCount`, the kills for
+ * want of memory that were told.
  */
 export const HostedRecord = Schema.Struct({
   ref: Ref,
@@ -36,16 +37,21 @@ export const HostedRecord = Schema.Struct({
   started: Schema.Boolean,
   paused: Schema.Boolean,
   terminal: Schema.optionalKey(Schema.Boolean),
+  cgroupsPath: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  oomCount: Schema.optionalKey(Schema.Int),
   ...io,
   exit: Schema.NullOr(Exit)
 })
 export type HostedRecord = typeof HostedRecord.Type
 
-/** What the host tells: the whole of what it holds when somebody begins to watch, then every change. */
+/**
+ * What the host tells: the whole of what it holds when somebody begins to watch, then every change. `count`: all kills for want of memory in the container so
+ * far; whoever knows of as many has heard of it already.
+ */
 export const HostEvent = Schema.TaggedUnion({
   Snapshot: { records: Schema.Array(HostedRecord) },
   Exited: { ref: Ref, exit: Exit },
-  Oom: { ref: ContainerRef }
+  Oom: { ref: ContainerRef, count: Schema.Int }
 })
 export type HostEvent = typeof HostEvent.Type
 

@@ -30,6 +30,12 @@ export const CreateTask = Schema.Struct({
 })
 export type CreateTask = typeof CreateTask.Type
 
+/** Of those named, each once; of every task where none is named. */
+export const StatsRequest = Schema.Struct({
+  ids: Schema.optionalKey(Schema.Array(id).check(Schema.isMaxLength(10_000)))
+})
+export type StatsRequest = typeof StatsRequest.Type
+
 /** `all`: every process of the container, not only the one named. */
 export const SignalRequest = Schema.Struct({ id, execId, signal, all: Schema.optionalKey(Schema.Boolean) })
 export type SignalRequest = typeof SignalRequest.Type

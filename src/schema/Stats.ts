@@ -130,6 +130,12 @@ export const ProcessInfo = Schema.Struct({
   /** Empty where the process has none left. */
   args: Schema.Array(Schema.String),
   startedAt: Schema.DateTimeUtcFromString,
+  /** One letter, as the kernel has it: R runs, S and D sleep, T is stopped, Z has ended. */
+  state: Schema.String,
+  /** Processor time of all its threads so far, in nanoseconds. */
+  cpuTime: Amount,
+  /** Memory that it has mapped and that is in RAM, shared pages too, in bytes. */
+  rss: Amount,
   /** Set for the first process of an exec. */
   execId: Schema.NullOr(ExecId)
 })

@@ -27,8 +27,8 @@ export interface Cgroup {
   readonly pids: Effect.Effect<ReadonlyArray<number>, CgroupError>
   /** The same with what is known of each; `execId` is `null` throughout. One that ends meanwhile is left out. */
   readonly processes: Effect.Effect<ReadonlyArray<ProcessInfo>, CgroupError>
-  /** Processes killed for want of memory so far; 0 where the kernel does not count them. */
-  readonly oomKills: Effect.Effect<number, CgroupError>
+  /** Processes killed for want of memory so far; `null` where the kernel does not count them. */
+  readonly oomKills: Effect.Effect<number | null, CgroupError>
   /** The most memory ever used, in bytes; `null` where the kernel does not keep it. */
   readonly memoryPeak: Effect.Effect<number | null, CgroupError>
   /**

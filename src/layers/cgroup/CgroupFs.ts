@@ -104,10 +104,7 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
       const now = yield* Clock.currentTimeMillis
       return yield* reading(() => processesOf(found, now))
     })
-    const oomKills = Effect.map(
-      value((where) => Memory.oomKills(reader, where)),
-      (count) => count ?? 0
-    )
+    const oomKills = value((where) => Memory.oomKills(reader, where))
     const memoryPeak = value((where) => Memory.peak(reader, where))
 
     return {
