@@ -25,6 +25,8 @@ const soon = 5000
 
 export interface Accounting {
   readonly cgroup: Cgroup
+  /** Tells of kills from before this host's time. Whoever lives on was not killed by them. */
+  readonly catchUp: Effect.Effect<void>
   /** For as long as the scope of init is open, every kill is told soon after it. */
   readonly watch: Effect.Effect<unknown>
   /** To be asked when init has ended, before the runtime takes the group away. What was not told yet is told first. */
@@ -60,6 +62,7 @@ export const make = (options: {
 
   return {
     cgroup,
+    catchUp: Effect.map(look, () => void (roseAt = Number.NEGATIVE_INFINITY)),
     watch: Effect.suspend(() =>
       Effect.forkIn(
         Stream.runForEach(cgroup.watchOom(told()), () => look),

@@ -8,6 +8,7 @@ import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
+import type { Identity } from "../schema/TaskState.ts"
 import type { Cgroup } from "../services/Cgroups.ts"
 import { Cgroups } from "../services/Cgroups.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
@@ -52,10 +53,8 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     yield* io.handOver
     const live = yield* LiveProcess.make(record, io, processScope)
     const found = yield* reaper.identify(identity.pid)
-    const same = Option.exists(
-      found,
-      ({ bootId, startTime }) => startTime === identity.startTime && bootId === identity.bootId
-    )
+    const isSame = ({ bootId, startTime }: Identity) => startTime === identity.startTime && bootId === identity.bootId
+    const same = exit === null && Option.exists(found, isSame)
     const execs = container?.execs ?? new Map<ExecId, Live>()
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {
@@ -64,10 +63,11 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       const forgotten = Deferred.makeUnsafe<boolean>()
       // Its end may lie long back, and what was done about it is not known.
       if (exit !== null) Deferred.doneUnsafe(forgotten, Effect.succeed(false))
-      const pid = same && exit === null ? identity.pid : null
+      const pid = same ? identity.pid : null
       const { containerId } = ref
       const cgroup = yield* cgroups.find({ containerId, pid, cgroupsPath: record.cgroupsPath ?? null })
       const accounting = accountingOf(live, cgroup)
+      if (same) yield* accounting.catchUp
       if (exit === null) yield* accounting.watch
       const held = { target, driver, init: live, accounting, execs, underWay, forgotten, maybeFrozen: record.paused }
       containers.set(key, held)

@@ -40,6 +40,7 @@ class Running {
   readonly terminal: boolean
   status: "created" | "running" | "paused" | "stopped" = "created"
   exit: Exit | null = null
+  oomCount = 0
   readonly ended = Deferred.makeUnsafe<Exit>()
   readonly chunks: Array<OutputChunk> = []
   changed = Deferred.makeUnsafe<void>()
@@ -171,7 +172,7 @@ export class FakeDaemon {
       pid: running.pid,
       exitStatus: running.exit?.exitStatus ?? null,
       exitedAt: running.exit?.exitedAt ?? null,
-      oomKilled: false,
+      oomKilled: running.exit?.oomKilled ?? false,
       exitSource: running.exit?.source ?? null,
       stdin: running.stdio.stdin ? "/stdin" : null,
       stdout: null,
@@ -180,7 +181,7 @@ export class FakeDaemon {
       createdAt: at,
       startedAt: running.status === "created" ? null : at,
       restartCount: 0,
-      oomCount: 0
+      oomCount: running.exit?.oomCount ?? running.oomCount
     }))
 
   readonly #removeWhenEnded = (id: string) => {
