@@ -20,7 +20,7 @@ export interface CgroupTarget {
 /** NotFound (kind `task`) where the container has no group of its own, or no longer; Unavailable where it cannot be read. */
 export type CgroupError = NotFound | Unavailable
 
-/** The groups of one container. Holds nothing open: it may be dropped without a word. */
+/** The groups of one container. It may be dropped without a word: what is open for it is the layer's. */
 export interface Cgroup {
   readonly stats: Effect.Effect<Stats, CgroupError>
   /** Every process, those in groups below too, ascending. */
