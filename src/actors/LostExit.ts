@@ -9,5 +9,7 @@ export const lost = (id: string, { pid }: Identity, exitedAt: DateTime.Utc): Exi
   exitStatus: 255,
   exitedAt,
   oomKilled: false,
-  source: "unknown"
+  source: "unknown",
+  oomCount: null,
+  memoryPeak: null
 })

@@ -60,6 +60,7 @@ export const settle = (
       if ((state._tag === "Starting" || state._tag === "Created") && record.started) tell(Report.StartDone({ at: now }))
       if (state._tag === "Pausing") tell(record.paused ? Report.PauseDone() : Report.PauseFailed())
       if (state._tag === "Resuming") tell(record.paused ? Report.ResumeFailed() : Report.ResumeDone())
+      if (record.oomCount !== undefined) tell(Report.Oom({ count: record.oomCount }))
       // What the host brought to its end for a daemon that was gone.
       if (state._tag === "Running" && record.paused && record.exit === null) tell(Report.PauseDone())
       if (state._tag === "Paused" && !record.paused && record.exit === null) tell(Report.ResumeDone())
@@ -126,7 +127,7 @@ const make = Effect.gen(function* () {
       }
       const actor = actors.get(event.ref.namespace, event.ref.containerId)
       if (actor === undefined) return
-      if (event._tag === "Oom") return yield* actor.tell({ execId: null, input: Report.Oom() })
+      if (event._tag === "Oom") return yield* actor.tell({ execId: null, input: Report.Oom({ count: event.count }) })
       if (event._tag === "Changed") {
         return yield* actor.tell({ execId: null, input: late(event.change, yield* DateTime.now) })
       }

@@ -42,7 +42,8 @@ export type Report = Data.TaggedEnum<{
   DeleteDone: { readonly exit: Exit | null }
   DeleteFailed: {}
   Exited: { readonly exit: Exit }
-  Oom: {}
+  /** `count`: all kills for want of memory so far. */
+  Oom: { readonly count: number }
 }>
 export const Report = Data.taggedEnum<Report>()
 

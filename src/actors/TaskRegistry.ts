@@ -28,6 +28,7 @@ import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
+import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskMachine from "./TaskMachine.ts"
 
 const sigterm = 15
@@ -273,6 +274,7 @@ const make = Effect.gen(function* () {
     wait,
     delete: remove,
     pids,
+    ...makeTaskAccounts({ actors, host }),
     exec,
     startExec,
     deleteExec,

@@ -77,6 +77,8 @@ const anyLive = ({ execs }: Tree) => Array.from(execs.values()).some(({ state })
 
 const stepInit = (tree: Tree, input: TaskMachine.Input): Step => {
   const { task } = tree
+  // The host tells it again where it cannot know that it was heard.
+  if (input._tag === "Oom" && input.count <= task.oomCount) return nothing(tree)
   // The first that is told of it counts, as everywhere.
   if (input._tag === "Exited" && anyLive(tree)) return nothing({ ...tree, held: tree.held ?? input.exit })
   if (input._tag === "DeleteDone" && task.state._tag === "Deleting" && tree.execs.size > 0) {
@@ -98,7 +100,9 @@ const killed = (tree: Tree, { exitedAt }: Exit): ReadonlyArray<NewEvent> =>
       exitStatus: sigkilled,
       exitedAt,
       oomKilled: false,
-      source: "inferred" as const
+      source: "inferred" as const,
+      oomCount: null,
+      memoryPeak: null
     }
     return told(
       tree,
@@ -114,7 +118,7 @@ const transit = (tree: Tree, input: TaskMachine.Input): Step => {
   const { task } = tree
   const facts = { containerId: task.id, terminal: task.terminal, autoRemove: task.autoRemove }
   const next = TaskMachine.transition(facts, task.state, input)
-  const oomCount = task.oomCount + next.events.filter(({ topic }) => topic === "/tasks/oom").length
+  const oomCount = input._tag === "Oom" && next.events.length > 0 ? input.count : task.oomCount
   const changed = next.state !== task.state || oomCount !== task.oomCount
   const record: TaskRecord = changed ? { ...task, state: next.state, oomCount } : task
   const removed = next.state._tag === "Deleted" && task.state._tag !== "Deleted"

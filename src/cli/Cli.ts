@@ -23,6 +23,7 @@ import { pids, processes } from "./commands/processes.ts"
 import { ps } from "./commands/ps.ts"
 import { resize } from "./commands/resize.ts"
 import { run } from "./commands/run.ts"
+import { stats, top } from "./commands/stats.ts"
 import { info, runtimes, version as versionCommand } from "./commands/system.ts"
 import { root } from "./Globals.ts"
 import { Output, OutputClosed } from "./Output.ts"
@@ -47,6 +48,8 @@ const commands = [
   del,
   processes,
   pids,
+  stats,
+  top,
   containers,
   events,
   runtimes,

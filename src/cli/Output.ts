@@ -20,6 +20,8 @@ export class Output extends Context.Service<
     readonly writeError: (data: string | Uint8Array) => Effect.Effect<void>
     /** Whether a person looks at standard output, in a terminal that wants colour. */
     readonly colors: boolean
+    /** Whether standard output is a terminal on which one may draw. */
+    readonly isTerminal: boolean
   }
 >()("berth/cli/Output") {
   /** The streams of this process. */
@@ -37,6 +39,7 @@ export class Output extends Context.Service<
         Effect.callback((resume) => {
           stderr.write(data, () => resume(Effect.void))
         }),
+      isTerminal: stdout.isTTY && env["TERM"] !== "dumb",
       colors: stdout.isTTY && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb"
     })
   })

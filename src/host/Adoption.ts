@@ -7,11 +7,15 @@ import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
+import type { Identity } from "../schema/TaskState.ts"
+import type { Cgroup } from "../services/Cgroups.ts"
+import { Cgroups } from "../services/Cgroups.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { make as makeContainer } from "./Container.ts"
+import type { Accounting } from "./Accounting.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
@@ -22,6 +26,7 @@ import * as Unreachable from "./Unreachable.ts"
 export interface Adopter {
   readonly containers: Map<string, Container>
   readonly terminals: Terminals
+  readonly accountingOf: (init: Live, cgroup: Cgroup) => Accounting
   /** Tells the end of a process; `execs` are those of the container whose init it is. */
   readonly watch: (live: Live, child: Child, execs: Map<ExecId, Live> | null) => Effect.Effect<unknown>
 }
@@ -30,9 +35,10 @@ export interface Adopter {
  * Every process that has a record. Where its driver or its streams are not to be had it is taken over without them, so that at least its exit is told; an exec
  * without its init is logged and left out.
  */
-export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, watch }: Adopter) {
+export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers, terminals, watch }: Adopter) {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
+  const cgroups = yield* Cgroups
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
 
@@ -66,22 +72,26 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
       )
     )
     const live = yield* LiveProcess.make(record, io, processScope)
+    const found = yield* reaper.identify(identity.pid)
+    const isSame = ({ bootId, startTime }: Identity) => startTime === identity.startTime && bootId === identity.bootId
+    const same = exit === null && Option.exists(found, isSame)
     const execs = container?.execs ?? new Map<ExecId, Live>()
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {
       const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: folder }
-      const made = makeContainer({ target, driver, init: live, execs, maybeFrozen: record.paused })
       // Its end may lie long back, and what was done about it is not known.
+      const pid = same ? identity.pid : null
+      const { containerId } = ref
+      const cgroup = yield* cgroups.find({ containerId, pid, cgroupsPath: record.cgroupsPath ?? null })
+      const accounting = accountingOf(live, cgroup)
+      if (same) yield* accounting.catchUp
+      if (exit === null) yield* accounting.watch
+      const made = makeContainer({ target, driver, init: live, accounting, execs, maybeFrozen: record.paused })
       if (exit !== null) Deferred.doneUnsafe(made.forgotten, Effect.succeed(false))
       containers.set(key, made)
       if (exit === null && record.freezing === true) yield* thaw(made)
     }
     if (exit !== null) return null
-    const found = yield* reaper.identify(identity.pid)
-    const same = Option.exists(
-      found,
-      ({ bootId, startTime }) => startTime === identity.startTime && bootId === identity.bootId
-    )
     const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
     const child: Child = same ? yield* reaper.claim(identity.pid) : { identity, exit: unknown }
     return { live, child, execs: ref.execId === null ? execs : null }

@@ -4,12 +4,14 @@ import type { Fiber } from "effect"
 import type { ExecId } from "../schema/Ids.ts"
 import type { Driver, Target } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
+import type { Accounting } from "./Accounting.ts"
 import type { Live } from "./LiveProcess.ts"
 
 export interface Container {
   readonly target: Target
   readonly driver: Driver
   readonly init: Live
+  readonly accounting: Accounting
   readonly execs: Map<ExecId, Live>
   /** Runtime calls that go on without their callers. */
   readonly underWay: Set<Fiber.Fiber<void, HostError>>
@@ -25,7 +27,7 @@ export interface Container {
 
 /** As it is when it is made, or taken over. */
 export const make = (
-  parts: Pick<Container, "target" | "driver" | "init" | "execs"> & { readonly maybeFrozen?: boolean }
+  parts: Pick<Container, "target" | "driver" | "init" | "accounting" | "execs"> & { readonly maybeFrozen?: boolean }
 ): Container => ({
   maybeFrozen: false,
   ...parts,

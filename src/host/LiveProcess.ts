@@ -7,8 +7,9 @@ import type { HostedRecord } from "../schema/Host.ts"
 import { processKey } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { OpenIo } from "../services/ProcessIo.ts"
-import type { Child } from "../services/ProcessReaper.ts"
+import type { Child, Reaped } from "../services/ProcessReaper.ts"
 import type { TaskDirectory } from "../services/TaskDirectory.ts"
+import type { Ending } from "./Accounting.ts"
 
 type Directory = TaskDirectory["Service"]
 
@@ -47,7 +48,7 @@ const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) 
 export const note = (
   directory: Directory,
   live: Live,
-  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing">>
+  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing" | "oomCount">>
 ) =>
   Effect.catch(change(directory, live, patch), (error) =>
     Effect.andThen(
@@ -58,20 +59,20 @@ export const note = (
     )
   )
 
-/** Waits for the end of the process and for `before`, then makes it known. It is never dropped: while the disk is full, saving it is tried again. */
+/** Waits for the end of the process and for `before`, which adds to it, then makes it known. It is never dropped: while the disk is full, saving it is tried again. */
 export const conclude = Effect.fnUntraced(function* (
   directory: Directory,
   live: Live,
   child: Child,
-  before: Effect.Effect<void>,
+  before: (reaped: Reaped) => Effect.Effect<Ending>,
   tell: (exit: Exit) => Effect.Effect<void>
 ) {
-  const { exitedAt, exitStatus, source } = yield* child.exit
-  yield* before
+  const reaped = yield* child.exit
+  const ending = yield* before(reaped)
   yield* live.io.drained
   const { identity, ref } = live.record
   const id = ref.execId ?? ref.containerId
-  const exit: Exit = { id, pid: identity.pid, exitStatus, exitedAt, oomKilled: false, source }
+  const exit: Exit = { id, pid: identity.pid, ...reaped, ...ending }
   yield* change(directory, live, { exit }).pipe(
     Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
     Effect.retry(Schedule.spaced("1 second")),

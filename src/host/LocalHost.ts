@@ -1,7 +1,7 @@
 /**
- * `ProcessHost` over the ports of one machine: drivers, reaper, stdio and task folders. It runs in the shim, in an embedding process, and on the mock. What it
- * owns: that execs end before their init (the rest of an exit's way is in `LiveProcess.ts`), that a create or an exec which fails or is interrupted leaves nothing
- * behind. What runs already it takes over (`Adoption.ts`).
+ * `ProcessHost` over the ports of one machine: drivers, reaper, cgroups, stdio and task folders. It runs in the shim, in an embedding process, and on the mock.
+ * What it owns: that a create or an exec which fails or is interrupted leaves nothing behind. What runs already it takes over (`Adoption.ts`); how what has
+ * ended is told is in `Endings.ts`.
  */
 import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
 import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
@@ -18,29 +18,31 @@ import type {
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
-import type { Exit, TerminalSize } from "../schema/Process.ts"
+import type { TerminalSize } from "../schema/Process.ts"
+import type { Cgroup } from "../services/Cgroups.ts"
+import { Cgroups } from "../services/Cgroups.ts"
 import type { Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
-import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import * as Accounting from "./Accounting.ts"
 import { adoptAll } from "./Adoption.ts"
 import { make as makeContainer } from "./Container.ts"
 import type { Container } from "./Container.ts"
-import * as HalfMade from "./HalfMade.ts"
+import { makeEndings } from "./Endings.ts"
 import { makeFreezer } from "./Freezer.ts"
+import * as HalfMade from "./HalfMade.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
+import { makeReading } from "./Reading.ts"
 import { makeSignals } from "./Signals.ts"
 import { makeTerminals } from "./Terminals.ts"
 import { makeToTheEnd } from "./UnderWay.ts"
 import { makeWatchers } from "./Watchers.ts"
 
 const sigkill = 9
-/** How long the runtime may go on with a container whose init has ended. */
-const endPatience = "1 second"
 
 /** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
 const killPatience = "10 seconds"
@@ -48,6 +50,7 @@ const killPatience = "10 seconds"
 const make = Effect.gen(function* () {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
+  const cgroups = yield* Cgroups
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
   const containers = new Map<string, Container>()
@@ -61,6 +64,7 @@ const make = Effect.gen(function* () {
       init.record
     ])
   const watchers = yield* makeWatchers(records)
+  const accountingOf = (init: Live, cgroup: Cgroup) => Accounting.make({ cgroup, init, directory, tell: watchers.tell })
 
   const find = (ref: ContainerRef) =>
     Effect.suspend(() => {
@@ -75,38 +79,7 @@ const make = Effect.gen(function* () {
     return live ?? (yield* new NotFound({ kind: "exec", id: ref.execId ?? "" }))
   })
 
-  /** What must have happened before the exit of init is told: no exec of the container is left, and each one's exit is told. */
-  const execsGone = (execs: Map<ExecId, Live>) =>
-    Effect.suspend(() => {
-      const left = Array.from(execs.values()).filter(({ told }) => !Deferred.isDoneUnsafe(told))
-      return Effect.forEach(left, (exec) => reaper.signal(exec.record.identity, sigkill), { discard: true }).pipe(
-        Effect.andThen(Effect.forEach(left, (exec) => Deferred.await(exec.told), { discard: true }))
-      )
-    })
-
-  /** Tells the end of a process; `execs` are those of the container whose init it is. */
-  const watch = (live: Live, child: Child, execs: Map<ExecId, Live> | null) => {
-    const container = execs === null ? undefined : containers.get(containerKey(live.record.ref))
-    const before =
-      execs === null || container === undefined
-        ? Effect.void
-        : Effect.andThen(execsGone(execs), Effect.forkIn(forget(container), live.scope))
-    const tell = (exit: Exit) => watchers.tell({ _tag: "Exited", ref: live.record.ref, exit })
-    return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
-  }
-
-  /**
-   * The runtime forgets a container as soon as it has ended, not when somebody deletes it: what has ended holds no cgroup, and a deletion finds the
-   * slowest part of its work done. Where the runtime refuses, the deletion asks again.
-   */
-  const forget = Effect.fnUntraced(function* ({ driver, forgotten, target, underWay }: Container) {
-    for (const fiber of underWay) {
-      // A runtime that hangs while its container has ended would hide that end from everybody.
-      yield* Effect.timeoutOrElse(Fiber.await(fiber), { duration: endPatience, orElse: () => Fiber.interrupt(fiber) })
-    }
-    const done = yield* Effect.exit(driver.delete(target, { force: false }))
-    yield* Deferred.succeed(forgotten, Outcome.isSuccess(done))
-  })
+  const watch = yield* makeEndings({ containers, tell: watchers.tell })
 
   /** One step of undoing: the next are taken even where it fails. */
   const undone = <E extends { readonly message: string }>(ref: Ref, step: Effect.Effect<void, E>) =>
@@ -144,12 +117,16 @@ const make = Effect.gen(function* () {
         )
         const child = yield* reaper.claim(yield* Effect.ensuring(restore(creation), io.handOver))
         const { identity } = child
+        const cgroupsPath = request.spec.linux?.cgroupsPath ?? null
+        const cgroup = yield* cgroups.find({ containerId, pid: identity.pid, cgroupsPath })
         const about = { ref, runtime: request.runtime, identity, terminal, stdio, logFile }
-        const record: HostedRecord = { ...about, started: false, paused: false, exit: null }
+        const record: HostedRecord = { ...about, cgroupsPath, started: false, paused: false, exit: null }
         yield* directory.save(record)
         const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
-        containers.set(containerKey(ref), makeContainer({ target: made, driver, init, execs }))
+        const accounting = accountingOf(init, cgroup)
+        containers.set(containerKey(ref), makeContainer({ target: made, driver, init, accounting, execs }))
+        yield* accounting.watch
         yield* watch(init, child, execs)
         return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
@@ -316,11 +293,6 @@ const make = Effect.gen(function* () {
     return live.record.exit
   })
 
-  const pids = Effect.fn("ProcessHost.pids")(function* (ref: ContainerRef) {
-    const { driver, init, target } = yield* find(ref)
-    return init.record.exit === null ? yield* driver.pids(target) : []
-  })
-
   const writeStdin = Effect.fn("ProcessHost.writeStdin")(function* (request: {
     readonly ref: Ref
     readonly bytes: Uint8Array
@@ -342,7 +314,7 @@ const make = Effect.gen(function* () {
   })
 
   yield* HalfMade.undoAll
-  yield* adoptAll({ containers, terminals, watch })
+  yield* adoptAll({ containers, terminals, accountingOf, watch })
 
   return ProcessHost.of({
     create,
@@ -353,7 +325,7 @@ const make = Effect.gen(function* () {
     resume,
     delete: remove,
     deleteExec,
-    pids,
+    ...makeReading(containers, find),
     writeStdin,
     closeStdin,
     resize,

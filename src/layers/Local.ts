@@ -2,6 +2,7 @@
 import { Layer } from "effect"
 import { join } from "node:path"
 import * as LocalHost from "../host/LocalHost.ts"
+import * as CgroupFs from "./cgroup/CgroupFs.ts"
 import * as FileTaskDirectory from "./FileTaskDirectory.ts"
 import * as LocalIo from "./io/LocalIo.ts"
 import { Children } from "./posix/Children.ts"
@@ -29,6 +30,7 @@ export const layer = (options: LocalOptions) =>
       Reaper.layer,
       Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })
     ]),
+    Layer.provide(CgroupFs.layer()),
     Layer.provide([LocalIo.layer, FileTaskDirectory.layer({ state: options.state })]),
     Layer.provide(Children.layer),
     Layer.provide(Libc.layer)

@@ -12,7 +12,9 @@ import {
   HostSignal,
   Ref
 } from "../schema/Host.ts"
+import { ContainerId, Namespace } from "../schema/Ids.ts"
 import { Exit, TerminalSize } from "../schema/Process.ts"
+import { ProcessInfo, Stats } from "../schema/Stats.ts"
 
 /** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
 export const shimProtocol = 1
@@ -34,6 +36,13 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Delete", { payload: ContainerRef, success: DeleteResult, error }),
   Rpc.make("DeleteExec", { payload: Ref, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ContainerRef, success: Schema.Array(Schema.Int), error }),
+  Rpc.make("ProcessTable", { payload: ContainerRef, success: Schema.Array(ProcessInfo), error }),
+  Rpc.make("Stats", { payload: ContainerRef, success: Stats, error }),
+  Rpc.make("StatsOf", {
+    payload: { namespace: Namespace, containerIds: Schema.Array(ContainerId) },
+    success: Schema.Array(Stats),
+    error
+  }),
   Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),
   Rpc.make("CloseStdin", { payload: Ref, success: done, error }),
   Rpc.make("Resize", { payload: { ref: Ref, ...TerminalSize.fields }, success: done, error }),

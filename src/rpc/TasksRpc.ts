@@ -14,11 +14,13 @@ import {
   OutputRequest,
   ResizeRequest,
   SignalRequest,
+  StatsRequest,
   StdinRequest,
   StopRequest,
   StopResult,
   WaitRequest
 } from "../schema/Requests.ts"
+import { ProcessInfo, Stats } from "../schema/Stats.ts"
 import { Task } from "../schema/Task.ts"
 
 const error = BerthError
@@ -35,6 +37,9 @@ export class TasksRpc extends RpcGroup.make(
   Rpc.make("Wait", { payload: WaitRequest, success: Exit, error }),
   Rpc.make("Delete", { payload: DeleteTask, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ById, success: Schema.Array(Schema.Int), error }),
+  Rpc.make("ProcessTable", { payload: ById, success: Schema.Array(ProcessInfo), error }),
+  Rpc.make("Stats", { payload: ById, success: Stats, error }),
+  Rpc.make("ListStats", { payload: StatsRequest, success: Schema.Array(Stats), error }),
   Rpc.make("Exec", { payload: ExecTask, success: Process, error }),
   Rpc.make("StartExec", { payload: ByProcess, success: Process, error }),
   Rpc.make("DeleteExec", { payload: DeleteExec, success: Schema.NullOr(Exit), error }),

@@ -38,7 +38,8 @@ export type ExecRequest = typeof ExecRequest.Type
 
 /**
  * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `freezing` while the
- * runtime is at work on a pause or a resume, so that `paused` is not to be trusted; `terminal`, absent in records of older hosts, where the process has one.
+ * runtime is at work on a pause or a resume, so that `paused` is not to be trusted; `terminal`, absent in records of older hosts, where the process has one. Of
+ * init, and absent there too: `cgroupsPath` of the specification, and `oomCount`, the kills for want of memory that were told.
  */
 export const HostedRecord = Schema.Struct({
   ref: Ref,
@@ -48,6 +49,8 @@ export const HostedRecord = Schema.Struct({
   paused: Schema.Boolean,
   freezing: Schema.optionalKey(Schema.Boolean),
   terminal: Schema.optionalKey(Schema.Boolean),
+  cgroupsPath: Schema.optionalKey(Schema.NullOr(Schema.String)),
+  oomCount: Schema.optionalKey(Schema.Int),
   ...io,
   exit: Schema.NullOr(Exit)
 })
@@ -55,13 +58,14 @@ export type HostedRecord = typeof HostedRecord.Type
 
 /**
  * What the host tells: the whole of what it holds when somebody begins to watch, then every change. `Changed` is a start, pause or resume that came to its end
- * when whoever had asked for it was gone: all others get an answer.
+ * when whoever had asked for it was gone: all others get an answer. `count`: all kills for want of memory in the container so far; whoever knows of as many has
+ * heard of it already.
  */
 export const HostEvent = Schema.TaggedUnion({
   Snapshot: { records: Schema.Array(HostedRecord) },
   Exited: { ref: Ref, exit: Exit },
   Changed: { ref: ContainerRef, change: Schema.Literals(["started", "paused", "resumed"]) },
-  Oom: { ref: ContainerRef }
+  Oom: { ref: ContainerRef, count: Schema.Int }
 })
 export type HostEvent = typeof HostEvent.Type
 

@@ -1,20 +1,30 @@
 /** Processes and how they end. */
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { ContainerId, ExecId, Namespace } from "./Ids.ts"
 import { OciProcess } from "./OciSpec.ts"
+import { Int64 } from "./OpenStruct.ts"
 
 /** How berth knows an exit status, best first: see `docs/decisions`. */
 export const ExitSource = Schema.Literals(["reaped", "kernel", "inferred", "unknown"])
 export type ExitSource = typeof ExitSource.Type
 
-/** The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `id` is the container's, or the exec's. */
+/** Of an exit that was written down before berth knew such a thing. */
+const untold = Effect.succeed(null)
+
+/**
+ * The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `id` is the container's, or the exec's. `oomKilled`:
+ * it ended by SIGKILL just when the kernel had killed in its container for want of memory. `oomCount`: how many such kills there were in all, and
+ * `memoryPeak`: the most memory in use at a time, in bytes; both of the whole container, so `null` for an exec, and where they are not known.
+ */
 export const Exit = Schema.Struct({
   id: Schema.String,
   pid: Schema.Int,
   exitStatus: Schema.Int,
   exitedAt: Schema.DateTimeUtcFromString,
   oomKilled: Schema.Boolean,
-  source: ExitSource
+  source: ExitSource,
+  oomCount: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(untold)),
+  memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold))
 })
 export type Exit = typeof Exit.Type
 

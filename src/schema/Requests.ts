@@ -30,6 +30,12 @@ export const CreateTask = Schema.Struct({
 })
 export type CreateTask = typeof CreateTask.Type
 
+/** Of those named, each once; of every task where none is named. */
+export const StatsRequest = Schema.Struct({
+  ids: Schema.optionalKey(Schema.Array(id).check(Schema.isMaxLength(10_000)))
+})
+export type StatsRequest = typeof StatsRequest.Type
+
 /** `all`: every process of the container, not only the one named. `pid`: that process of it, as the host counts; neither with `execId` nor with `all`. */
 export const SignalRequest = Schema.Struct({
   id,

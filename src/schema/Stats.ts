@@ -4,10 +4,14 @@
  */
 import { Schema } from "effect"
 import { ContainerId, ExecId } from "./Ids.ts"
-import { Int64 } from "./OpenStruct.ts"
 
-/** Counters may pass 2^53, where a double is no longer exact to the unit. */
-const Amount = Int64.check(Schema.isGreaterThanOrEqualTo(0))
+/** Counters may pass 2^53, where a double is no longer exact to the unit. One check for all that is wanted: a sample of many containers has thousands. */
+const Amount = Schema.Finite.check(
+  Schema.makeFilter((n: number) => n >= 0 && n <= 2 ** 64 && Number.isInteger(n), {
+    expected: "an integer from 0 on of at most 64 bits",
+    arbitraryConstraint: { number: "integer" }
+  })
+)
 const Maybe = Schema.NullOr(Amount)
 
 /** Processor time in nanoseconds. `usage` over `systemUsage`, each as the difference of two samples, is the container's part of the machine. */
@@ -130,6 +134,12 @@ export const ProcessInfo = Schema.Struct({
   /** Empty where the process has none left. */
   args: Schema.Array(Schema.String),
   startedAt: Schema.DateTimeUtcFromString,
+  /** One letter, as the kernel has it: R runs, S and D sleep, T is stopped, Z has ended. */
+  state: Schema.String,
+  /** Processor time of all its threads so far, in nanoseconds. */
+  cpuTime: Amount,
+  /** Memory that it has mapped and that is in RAM, shared pages too, in bytes. */
+  rss: Amount,
   /** Set for the first process of an exec. */
   execId: Schema.NullOr(ExecId)
 })

@@ -1,9 +1,9 @@
 /** A task: the running side of a container, from `created` to `deleted`. */
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { ContainerId, Namespace, RuntimeName } from "./Ids.ts"
 import { ExitSource, TaskStatus } from "./Process.ts"
 
-/** A task as clients see it. `stdin`, `stdout`, `stderr` are paths, `null` where there is none. */
+/** A task as clients see it. `stdin`, `stdout`, `stderr` are paths, `null` where there is none. `oomCount`: kills for want of memory so far. */
 export const Task = Schema.Struct({
   namespace: Namespace,
   id: ContainerId,
@@ -21,7 +21,8 @@ export const Task = Schema.Struct({
   terminal: Schema.Boolean,
   createdAt: Schema.DateTimeUtcFromString,
   startedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
-  restartCount: Schema.Int
+  restartCount: Schema.Int,
+  oomCount: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
 })
 export type Task = typeof Task.Type
 

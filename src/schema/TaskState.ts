@@ -122,7 +122,8 @@ export const toTask = (record: TaskRecord): Task => {
     terminal: record.terminal,
     createdAt: record.createdAt,
     startedAt: startedAt(state),
-    restartCount: 0
+    restartCount: 0,
+    oomCount: exit?.oomCount ?? record.oomCount
   }
 }
 

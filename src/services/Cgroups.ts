@@ -20,15 +20,15 @@ export interface CgroupTarget {
 /** NotFound (kind `task`) where the container has no group of its own, or no longer; Unavailable where it cannot be read. */
 export type CgroupError = NotFound | Unavailable
 
-/** The groups of one container. Holds nothing open: it may be dropped without a word. */
+/** The groups of one container. It may be dropped without a word: what is open for it is the layer's. */
 export interface Cgroup {
   readonly stats: Effect.Effect<Stats, CgroupError>
   /** Every process, those in groups below too, ascending. */
   readonly pids: Effect.Effect<ReadonlyArray<number>, CgroupError>
   /** The same with what is known of each; `execId` is `null` throughout. One that ends meanwhile is left out. */
   readonly processes: Effect.Effect<ReadonlyArray<ProcessInfo>, CgroupError>
-  /** Processes killed for want of memory so far; 0 where the kernel does not count them. */
-  readonly oomKills: Effect.Effect<number, CgroupError>
+  /** Processes killed for want of memory so far; `null` where the kernel does not count them. */
+  readonly oomKills: Effect.Effect<number | null, CgroupError>
   /** The most memory ever used, in bytes; `null` where the kernel does not keep it. */
   readonly memoryPeak: Effect.Effect<number | null, CgroupError>
   /**

@@ -41,7 +41,7 @@ const make = Effect.gen(function* () {
         stats: Effect.map(group(id), ({ stats }) => ({ containerId: id, ...stats })),
         pids: Effect.map(group(id), ({ processes }) => processes.map(({ pid }) => pid).sort((a, b) => a - b)),
         processes: Effect.map(group(id), ({ processes }) => processes),
-        oomKills: kills(id),
+        oomKills: Effect.map(group(id), ({ stats }) => stats.memory.oomKills),
         memoryPeak: Effect.map(group(id), ({ stats }) => stats.memory.peak),
         watchOom: (known) =>
           Stream.unwrap(

@@ -16,6 +16,8 @@ import type {
   HostSignal,
   Ref
 } from "../schema/Host.ts"
+import type { ContainerId, Namespace } from "../schema/Ids.ts"
+import type { ProcessInfo, Stats } from "../schema/Stats.ts"
 
 /** A host behind a socket can answer with any of them. */
 export type HostError = BerthError
@@ -40,6 +42,15 @@ export class ProcessHost extends Context.Service<
     /** Forgets an exec; kills it first where it runs. Answers its exit, null where there is no such exec. */
     readonly deleteExec: (ref: Ref) => Effect.Effect<Exit | null, HostError>
     readonly pids: (ref: ContainerRef) => Effect.Effect<ReadonlyArray<number>, HostError>
+    /** FailedPrecondition where it has ended; Unavailable where the kernel keeps no account of it. */
+    readonly processTable: (ref: ContainerRef) => Effect.Effect<ReadonlyArray<ProcessInfo>, HostError>
+    /** One sample; fails as `processTable` does. */
+    readonly stats: (ref: ContainerRef) => Effect.Effect<Stats, HostError>
+    /** A sample of each, in that order; of which there can be none, those are left out. */
+    readonly statsOf: (request: {
+      readonly namespace: Namespace
+      readonly containerIds: ReadonlyArray<ContainerId>
+    }) => Effect.Effect<ReadonlyArray<Stats>, HostError>
     /** NotFound where the process has ended or its input is closed. */
     readonly writeStdin: (request: { readonly ref: Ref; readonly bytes: Uint8Array }) => Effect.Effect<void, HostError>
     readonly closeStdin: (ref: Ref) => Effect.Effect<void, HostError>

@@ -17,11 +17,13 @@ import type {
   OutputRequest,
   ResizeRequest,
   SignalRequest,
+  StatsRequest,
   StdinRequest,
   StopRequest,
   StopResult,
   WaitRequest
 } from "../schema/Requests.ts"
+import type { ProcessInfo, Stats } from "../schema/Stats.ts"
 import type { Task } from "../schema/Task.ts"
 
 export class Tasks extends Context.Service<
@@ -45,6 +47,12 @@ export class Tasks extends Context.Service<
     readonly delete: (request: DeleteTask) => Effect.Effect<Exit | null, BerthError>
     /** Every pid in the container, as the host sees them. */
     readonly pids: (id: ContainerId) => Effect.Effect<ReadonlyArray<number>, BerthError>
+    /** The same with what is known of each: command, user, start, what it uses. FailedPrecondition where the task has stopped. */
+    readonly processTable: (id: ContainerId) => Effect.Effect<ReadonlyArray<ProcessInfo>, BerthError>
+    /** What the container uses now. FailedPrecondition where the task has stopped. */
+    readonly stats: (id: ContainerId) => Effect.Effect<Stats, BerthError>
+    /** One sample of each, by id; those that have stopped, or are not there, are left out. */
+    readonly listStats: (request: StatsRequest) => Effect.Effect<ReadonlyArray<Stats>, BerthError>
     /** Registers a process beside init; `startExec` runs it. */
     readonly exec: (request: ExecTask) => Effect.Effect<Process, BerthError>
     readonly startExec: (request: ByProcess) => Effect.Effect<Process, BerthError>

@@ -9,7 +9,8 @@ import type { ProcessState } from "../../src/schema/TaskState.ts"
 
 const at = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
 const identity = { pid: 43, startTime: "101", bootId: "boot" }
-const exit: Exit = { id: "job", pid: 43, exitStatus: 7, exitedAt: at, oomKilled: false, source: "reaped" }
+const end = { id: "job", pid: 43, exitStatus: 7, exitedAt: at, source: "reaped" } as const
+const exit: Exit = { ...end, oomKilled: false, oomCount: 0, memoryPeak: null }
 /** What comes after an exit is known: it must change nothing. */
 const second: Exit = { ...exit, exitStatus: 255, source: "unknown" }
 const live = { identity, startedAt: at }

@@ -48,6 +48,23 @@ const get = Effect.flatMap(Tasks, (tasks) => tasks.get(id))
 const seqs = Effect.map(eventLog, (lines) => lines.map((line) => Number(line.split(" ")[0])))
 
 describe("a daemon that comes back", () => {
+  test("announces what was killed for want of memory while it was away, once and before the exit", () =>
+    Effect.gen(function* () {
+      yield* (yield* MockWorld).script({ args: "hog" }, { oomAfter: "1 minute", runFor: "forever" })
+      yield* life(runningOf("web", ["hog"]))
+      yield* TestClock.adjust("2 minutes")
+      const expected = ["/containers/create", "/tasks/create", "/tasks/start", "/tasks/oom", "/tasks/exit"]
+      for (let time = 0; time < 2; time++) {
+        yield* life(
+          Effect.gen(function* () {
+            yield* settled
+            assert.deepInclude(yield* get, { status: "stopped", oomKilled: true, oomCount: 1 })
+            assert.deepStrictEqual(yield* history("web"), expected)
+          })
+        )
+      }
+    }))
+
   test("finds its tasks as they are: running with the same pid, paused, created", () =>
     Effect.gen(function* () {
       const before = yield* life(

@@ -9,7 +9,8 @@ import type { TaskState } from "../../src/schema/TaskState.ts"
 
 const at = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
 const identity = { pid: 42, startTime: "100", bootId: "boot" }
-const exit: Exit = { id: "web", pid: 42, exitStatus: 7, exitedAt: at, oomKilled: false, source: "reaped" }
+const end = { id: "web", pid: 42, exitStatus: 7, exitedAt: at, source: "reaped" } as const
+const exit: Exit = { ...end, oomKilled: false, oomCount: 0, memoryPeak: null }
 const live = { identity, startedAt: at }
 
 const states: Record<string, TaskState> = {
@@ -48,7 +49,7 @@ const inputs: Record<string, Input> = {
   DeleteDone: Report.DeleteDone({ exit }),
   DeleteFailed: Report.DeleteFailed(),
   Exited: Report.Exited({ exit }),
-  Oom: Report.Oom()
+  Oom: Report.Oom({ count: 1 })
 }
 
 /**

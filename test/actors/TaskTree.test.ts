@@ -217,11 +217,15 @@ describe("an exec", () => {
   })
 })
 
-it("counts each lack of memory with its event", () => {
-  const first = step(treeOf(taskStates.Running), init(TaskMachine.Report.Oom()))
+it("announces each rise of the kills for want of memory, once", () => {
+  const oom = (count: number) => init(TaskMachine.Report.Oom({ count }))
+  const first = step(treeOf(taskStates.Running), oom(1))
   assert.deepStrictEqual([changes(first), topics(first), first.tree.task.oomCount], [["PutTask"], ["/tasks/oom"], 1])
-  assert.strictEqual(step(first.tree, init(TaskMachine.Report.Oom())).tree.task.oomCount, 2)
-  assert.deepStrictEqual(changes(step(treeOf(taskStates.Stopped), init(TaskMachine.Report.Oom()))), [])
+  const again = step(first.tree, oom(1))
+  assert.deepStrictEqual([changes(again), topics(again), again.tree.task.oomCount], [[], [], 1])
+  const more = step(first.tree, oom(4))
+  assert.deepStrictEqual([topics(more), more.tree.task.oomCount], [["/tasks/oom"], 4])
+  assert.deepStrictEqual(changes(step(treeOf(taskStates.Stopped), oom(1))), [])
 })
 
 describe("whatever the order of inputs", () => {
@@ -243,7 +247,8 @@ describe("whatever the order of inputs", () => {
     TaskMachine.Report.ResumeFailed(),
     TaskMachine.Report.DeleteDone({ exit: exitOf("web", 137) }),
     TaskMachine.Report.DeleteFailed(),
-    TaskMachine.Report.Oom(),
+    TaskMachine.Report.Oom({ count: 1 }),
+    TaskMachine.Report.Oom({ count: 2 }),
     ...exits("web").map((exit) => TaskMachine.Report.Exited({ exit }))
   ]
   const execInputs = (id: ExecId): ReadonlyArray<ProcessMachine.Input> => [

@@ -139,7 +139,8 @@ describe("a host that follows another", () => {
           const host = yield* ProcessHost
           const { lines } = yield* watching
           assert.deepStrictEqual(lines, ["snapshot bad:- web:-"])
-          assert.match(yield* failure(host.pids(refOf("bad"))), /^Unavailable: runtime "absent"/)
+          assert.deepStrictEqual(yield* host.pids(refOf("bad")), [bad.identity.pid])
+          assert.match(yield* failure(host.pause(refOf("bad"))), /^Unavailable: runtime "absent"/)
           yield* host.signal({ ref: refOf("bad"), signal: 9, all: false })
           yield* settled
           assert.deepStrictEqual(lines.slice(1), ["bad 137"])

@@ -196,7 +196,8 @@ describe("fields", () => {
     terminal: false,
     createdAt: at,
     startedAt: at,
-    restartCount: 0
+    restartCount: 0,
+    oomCount: 1
   }
   const exit: Event = {
     seq: Seq.make(7),
@@ -211,7 +212,9 @@ describe("fields", () => {
       exitStatus: 137,
       exitedAt: at,
       oomKilled: true,
-      source: "reaped"
+      source: "reaped",
+      oomCount: 1,
+      memoryPeak: 1024
     }
   }
   const created: Event = {

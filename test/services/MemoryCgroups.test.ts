@@ -44,6 +44,9 @@ const init = {
   command: "sleep",
   args: ["sleep", "1"],
   startedAt: stats.readAt,
+  state: "S",
+  cpuTime: 0,
+  rss: 4096,
   execId: null
 }
 

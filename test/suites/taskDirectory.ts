@@ -31,7 +31,9 @@ export const record = (ref: ProcessRef, pid = 42): HostedRecord => ({
     exitStatus: 137,
     exitedAt: DateTime.makeUnsafe("2026-03-04T05:06:07.008Z"),
     oomKilled: false,
-    source: "reaped"
+    source: "reaped",
+    oomCount: 0,
+    memoryPeak: 4096
   }
 })
 

@@ -18,7 +18,9 @@ export const exitOf = (id: string, exitStatus = 0): Exit => ({
   exitStatus,
   exitedAt: at,
   oomKilled: false,
-  source: "reaped"
+  source: "reaped",
+  oomCount: 0,
+  memoryPeak: 4096
 })
 
 export const taskStates: { readonly [Tag in TaskState["_tag"]]: Extract<TaskState, { readonly _tag: Tag }> } = {

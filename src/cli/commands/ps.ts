@@ -51,7 +51,8 @@ const absent = {
   stderr: null,
   terminal: false,
   startedAt: null,
-  restartCount: 0
+  restartCount: 0,
+  oomCount: 0
 }
 
 const toJson = ({ container, task }: Row): Schema.Json => {
@@ -60,6 +61,13 @@ const toJson = ({ container, task }: Row): Schema.Json => {
   if (encoded === null) return null
   const { createdAt, id, namespace, runtime } = encoded
   return { namespace, id, containerId: id, runtime: runtime.name, createdAt, ...absent, container: encoded }
+}
+
+/** The status of a task in its colour, with its exit status, and with a lack of memory where there was one. */
+const taskCell = ({ exitStatus, oomCount, oomKilled, status }: Task): Cell => {
+  if (oomKilled) return { text: `${status} (${exitStatus}, out of memory)`, color: "red" }
+  if (oomCount > 0 && exitStatus === null) return { text: `${status} (${oomCount} out of memory)`, color: "yellow" }
+  return statusCell(status, exitStatus)
 }
 
 /** A status in its colour, with the exit status where there is one. */
@@ -77,7 +85,7 @@ const toCells = ({ container, task }: Row, now: DateTime.Utc): ReadonlyArray<Cel
   const createdAt = task?.createdAt ?? container?.createdAt
   return [
     task?.id ?? container?.id ?? "",
-    statusCell(task?.status ?? null, task?.exitStatus ?? null),
+    task === null ? statusCell(null, null) : taskCell(task),
     task?.pid === null || task === null || hasEnded(task) ? "-" : `${task.pid}`,
     task?.runtime ?? container?.runtime.name ?? "",
     createdAt === undefined ? "-" : ago(createdAt, now),

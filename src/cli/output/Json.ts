@@ -7,6 +7,7 @@ import { OciSpec } from "../../schema/OciSpec.ts"
 import { Exit, Process } from "../../schema/Process.ts"
 import { ServerInfo, StopResult } from "../../schema/Requests.ts"
 import { DriverInfo } from "../../schema/Runtime.ts"
+import { ProcessInfo, Stats } from "../../schema/Stats.ts"
 import { Task } from "../../schema/Task.ts"
 
 declare global {
@@ -34,6 +35,8 @@ export const container = encoder(Container)
 export const task = encoder(Task)
 export const process = encoder(Process)
 export const exit = encoder(Exit)
+export const stats = encoder(Stats)
+export const processInfo = encoder(ProcessInfo)
 const encodeEvent = encoder(Event)
 /** In the order that people read: when and where before what. */
 export const event = (value: Event) => {

@@ -12,6 +12,7 @@ import * as Cpu from "./Cpu.ts"
 import * as Devices from "./Devices.ts"
 import * as Hierarchies from "./Hierarchies.ts"
 import type { Located } from "./Hierarchies.ts"
+import * as KeptFiles from "./KeptFiles.ts"
 import * as Machine from "./Machine.ts"
 import * as Memory from "./Memory.ts"
 import * as Network from "./Network.ts"
@@ -37,7 +38,8 @@ const orNull = <A>(read: () => A): A | null => {
 }
 
 const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
-  const reader = Reader.make(root)
+  // Plain files do not say that they were replaced.
+  const reader = Reader.make(root, root === "" ? yield* KeptFiles.make : null)
   const hierarchies = yield* Effect.try({ try: () => Hierarchies.make(reader), catch: unreadable })
   const machineAt = Machine.make(reader)
   const processesOf = Processes.make(reader)
@@ -104,10 +106,7 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
       const now = yield* Clock.currentTimeMillis
       return yield* reading(() => processesOf(found, now))
     })
-    const oomKills = Effect.map(
-      value((where) => Memory.oomKills(reader, where)),
-      (count) => count ?? 0
-    )
+    const oomKills = value((where) => Memory.oomKills(reader, where))
     const memoryPeak = value((where) => Memory.peak(reader, where))
 
     return {
@@ -130,5 +129,5 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
   return Cgroups.of({ find: Effect.fn("Cgroups.find")((target) => Effect.sync(() => attach(target))) })
 })
 
-/** Holds two fibers, and a watch for each container whose kills are watched on version 2. */
+/** Holds three fibers, files that are read again and again, and a watch for each container whose kills are watched on version 2. */
 export const layer = (options: Options = {}) => Layer.effect(Cgroups, make(options))

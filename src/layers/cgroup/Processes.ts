@@ -2,11 +2,15 @@
 import { DateTime, Option } from "effect"
 import type { ProcessInfo } from "../../schema/Stats.ts"
 import * as Proc from "../posix/Proc.ts"
+import { tick } from "./Cpu.ts"
 import { field } from "./Parse.ts"
 import type { Reader } from "./Reader.ts"
 
 /** Start times count in hundredths of a second. */
 const tickMillis = 10
+
+/** Of /proc/PID/stat, after the name: user and system time in ticks. */
+const [userTime, systemTime] = [11, 12]
 
 /** `stat` names the boot to the second, rounded down. */
 const precision = 2000
@@ -25,8 +29,11 @@ export const make = (reader: Reader) => {
   const info = (pid: number, boot: number): ProcessInfo | null => {
     const line = reader.once(`/proc/${pid}/stat`) ?? ""
     const stat = Option.getOrNull(Proc.parseStat(line))
-    const user = /^Uid:\s+\d+\s+(\d+)/m.exec(reader.once(`/proc/${pid}/status`) ?? "")?.[1]
+    const status = reader.once(`/proc/${pid}/status`) ?? ""
+    const user = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1]
     if (stat === null || user === undefined) return null
+    const fields = line.slice(line.lastIndexOf(")") + 2).split(" ")
+    const ticks = Number(fields[userTime] ?? 0) + Number(fields[systemTime] ?? 0)
     return {
       pid,
       ppid: stat.parent,
@@ -34,6 +41,10 @@ export const make = (reader: Reader) => {
       command: line.slice(line.indexOf("(") + 1, line.lastIndexOf(")")),
       args: (reader.all(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1),
       startedAt: DateTime.makeUnsafe(Math.round(boot + Number(stat.startTime) * tickMillis)),
+      state: stat.state,
+      cpuTime: ticks * tick,
+      // Absent for threads of the kernel and for what has ended.
+      rss: Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024,
       execId: null
     }
   }

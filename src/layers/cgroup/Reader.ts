@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync, readdirSync, readlinkSync, statSync } from "node:fs"
 import { codeOf } from "../posix/Libc.ts"
+import type { Read } from "./KeptFiles.ts"
 
 /** Every path is absolute and taken below the reader's root. `null`: there is no such file, or the kernel has nothing to say in it. */
 export interface Reader {
@@ -29,7 +30,8 @@ const orNull = <A>(read: () => A): A | null => {
   }
 }
 
-export const make = (root: string): Reader => {
+/** `kept`: how to read a file of which one may keep the descriptor, below `/sys`, where there is such a way. */
+export const make = (root: string, kept: Read | null = null): Reader => {
   let buffer = Buffer.allocUnsafeSlow(32_768)
 
   /** Fills the buffer, all of it where `whole`, and gives the number of bytes. */
@@ -57,7 +59,13 @@ export const make = (root: string): Reader => {
     })
 
   return {
-    once: (path) => text(path, false),
+    once: (path) =>
+      kept !== null && path.startsWith("/sys/")
+        ? orNull(() => {
+            const length = kept(root + path, buffer)
+            return length < buffer.length ? buffer.toString("utf8", 0, length) : text(path, false)
+          })
+        : text(path, false),
     all: (path) => text(path, true),
     link: (path) => orNull(() => readlinkSync(root + path)),
     folders: (path) =>

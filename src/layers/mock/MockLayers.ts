@@ -1,11 +1,13 @@
 /** The pretended machine with every port of one, for whoever runs a host, a daemon or a whole simulation on it. */
 import { Effect, Layer } from "effect"
+import type { Cgroups } from "../../services/Cgroups.ts"
 import { MemoryOutput } from "../../services/MemoryOutput.ts"
 import type { OciRuntime } from "../../services/OciRuntime.ts"
 import type { OutputLog } from "../../services/OutputLog.ts"
 import type { ProcessIo } from "../../services/ProcessIo.ts"
 import type { ProcessReaper } from "../../services/ProcessReaper.ts"
 import { TaskDirectory } from "../../services/TaskDirectory.ts"
+import * as MockCgroups from "./MockCgroups.ts"
 import type { IoOptions } from "./MockIo.ts"
 import * as MockIo from "./MockIo.ts"
 import type { MachineOptions } from "./MockMachine.ts"
@@ -19,13 +21,13 @@ export interface Options extends MachineOptions, RuntimeOptions, IoOptions {}
 /** The ports of a machine over a world and an output log that are there already. */
 export const layerPorts = (
   options: RuntimeOptions & IoOptions = {}
-): Layer.Layer<OciRuntime | ProcessReaper | ProcessIo, never, MockWorld | MemoryOutput> =>
-  Layer.mergeAll(MockRuntime.layer(options), MockReaper.layer, MockIo.layer(options))
+): Layer.Layer<OciRuntime | ProcessReaper | ProcessIo | Cgroups, never, MockWorld | MemoryOutput> =>
+  Layer.mergeAll(MockRuntime.layer(options), MockReaper.layer, MockIo.layer(options), MockCgroups.layer)
 
 /** A machine of its own, its ports and the output log. */
 export const layer = (
   options: Options = {}
-): Layer.Layer<OciRuntime | ProcessReaper | ProcessIo | MockWorld | MemoryOutput | OutputLog> =>
+): Layer.Layer<OciRuntime | ProcessReaper | ProcessIo | Cgroups | MockWorld | MemoryOutput | OutputLog> =>
   layerPorts(options).pipe(Layer.provideMerge(MockWorld.layer(options)), Layer.provideMerge(MemoryOutput.layer))
 
 /** The task folders given, with their specifications known to the mock driver, which reads no files. */

@@ -2,7 +2,7 @@
 import { Clock, Deferred, Duration, Effect, Queue } from "effect"
 import { write } from "./MockPipes.ts"
 import type { Proc } from "./MockProcess.ts"
-import { deliver } from "./MockProcess.ts"
+import { burn, deliver } from "./MockProcess.ts"
 import type { Handler, OutputStream, Step } from "./MockScript.ts"
 
 /** Lets that much time of the process pass. */
@@ -71,7 +71,9 @@ const doSteps: (proc: Proc, steps: ReadonlyArray<Step>, machinery: Machinery) =>
             const since = yield* Clock.currentTimeMillis
             yield* doSteps(proc, step.steps, machinery)
             // A loop that takes no time would never let the clock move on.
-            if ((yield* Clock.currentTimeMillis) === since) yield* pass(proc, Duration.millis(1))
+            if ((yield* Clock.currentTimeMillis) !== since) continue
+            yield* pass(proc, Duration.millis(1))
+            burn(proc, 1)
           }
       }
     }

@@ -2,7 +2,7 @@
  * The process table and the containers of a pretended machine. A process that has ended stays until it is claimed, as a zombie does. When an init in a pid
  * namespace of its own ends, it takes the others of its container with it, and they are gone before its own end is known. Every step is noted in the trace.
  */
-import { Clock, DateTime, Deferred, Effect, Queue } from "effect"
+import { Clock, DateTime, Deferred, Effect, PubSub, Queue } from "effect"
 import type { ContainerId, Namespace, ProcessRef } from "../../schema/Ids.ts"
 import { containerKey, processKey } from "../../schema/Ids.ts"
 import type { Identity } from "../../schema/TaskState.ts"
@@ -31,6 +31,17 @@ export interface Container extends Surroundings {
   status: "created" | "running" | "stopped"
   /** Those that live, oldest first. */
   readonly procs: Set<Proc>
+  readonly limits: Limits
+  /** The most processes that it ever had. */
+  mostProcs: number
+  /** Processes killed for want of memory. */
+  oomKills: number
+}
+
+/** What its specification limits, in bytes and in processes; `null` where it does not. */
+export interface Limits {
+  readonly memory: number | null
+  readonly pids: number | null
 }
 
 /** What a new process is made of. */
@@ -45,6 +56,8 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
   const table = new Map<number, Proc>()
   const claimed = new WeakSet<Proc>()
   const outOfMemory = new Set<string>()
+  /** Containers in which one was killed for want of memory, and those that are gone. */
+  const changes = yield* Effect.acquireRelease(PubSub.unbounded<Container>(), PubSub.shutdown)
   const lines: Array<string> = []
   let pid = firstPid - 1
   let startTime = 0
@@ -64,6 +77,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
     const proc = yield* makeProc({ ...birth, ref, kind, around: container, identity: yield* newIdentity })
     table.set(proc.identity.pid, proc)
     container.procs.add(proc)
+    container.mostProcs = Math.max(container.mostProcs, container.procs.size)
     yield* note(`${processKey(ref)} ${kind} ${proc.identity.pid}: ${birth.args.join(" ")}`)
     const life = Effect.flatMap(live(proc, machinery(container)), (status) => end(container, proc, status))
     yield* Effect.forkIn(life, scope, { startImmediately: true })
@@ -94,13 +108,17 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
 
   const end = Effect.fnUntraced(function* (container: Container, proc: Proc, exitStatus: number) {
     const { pid, startTime } = proc.identity
+    if (proc.oomKilled) {
+      outOfMemory.add(`${pid}/${startTime}`)
+      container.oomKills++
+      yield* PubSub.publish(changes, container)
+    }
     if (proc.kind === "init") {
       container.status = "stopped"
       if (container.isolated) yield* kill([...container.procs].filter((other) => other !== proc))
     }
     proc.ended = true
     container.procs.delete(proc)
-    if (proc.oomKilled) outOfMemory.add(`${pid}/${startTime}`)
     if (proc.kind === "child" || claimed.has(proc)) table.delete(pid)
     yield* Queue.shutdown(proc.signals)
     for (const pipe of Object.values(proc.stdio)) if (pipe !== null) yield* pipes.release(pipe)
@@ -113,6 +131,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
   const create = (
     of: { readonly namespace: Namespace; readonly containerId: ContainerId },
     isolated: boolean,
+    limits: Limits,
     birth: Birth
   ) =>
     Effect.suspend(() => {
@@ -125,7 +144,11 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
         paused: false,
         isolated,
         killsFrozen: freezer === "v2",
-        procs: new Set()
+        cpuTime: 0,
+        procs: new Set(),
+        limits,
+        mostProcs: 0,
+        oomKills: 0
       }
       containers.set(containerKey(of), container)
       return spawn(container, "init", { namespace, containerId, execId: null }, birth)
@@ -158,7 +181,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
       }),
       Effect.suspend(() =>
         containers.get(containerKey(container)) === container && containers.delete(containerKey(container))
-          ? note(`${containerKey(container)} is gone`)
+          ? Effect.andThen(note(`${containerKey(container)} is gone`), PubSub.publish(changes, container))
           : Effect.void
       )
     )
@@ -188,6 +211,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
     containers,
     table,
     lines,
+    changes,
     note,
     spawn,
     create,

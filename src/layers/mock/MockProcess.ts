@@ -2,7 +2,7 @@
  * One process of a pretended machine, and what signals do to it, as Linux has it: an init in a pid namespace of its own takes from without only KILL, STOP and
  * what it handles, and from within not even KILL. While a process is frozen its signals wait. All of it happens at once, in one step of the scheduler.
  */
-import { Deferred, Effect, Exit, Latch, Queue } from "effect"
+import { Clock, Deferred, Effect, Exit, Latch, Queue } from "effect"
 import type { ProcessRef } from "../../schema/Ids.ts"
 import type { Identity } from "../../schema/TaskState.ts"
 import type { Reaped } from "../../services/ProcessReaper.ts"
@@ -20,6 +20,8 @@ export interface Surroundings {
   readonly isolated: boolean
   /** Whether KILL reaches the frozen, as it does on cgroup v2. */
   readonly killsFrozen: boolean
+  /** Nanoseconds of processor time, of those that have ended too. */
+  cpuTime: number
 }
 
 export interface Proc {
@@ -42,9 +44,19 @@ export interface Proc {
   readonly frozen: Latch.Latch
   /** Signals that wait until it thaws. */
   pending: Array<number>
+  /** Milliseconds of the clock. */
+  readonly bornAt: number
+  /** Nanoseconds of processor time. */
+  cpuTime: number
   stopped: boolean
   ended: boolean
   oomKilled: boolean
+}
+
+/** Lets a process use that much processor time, in milliseconds. */
+export const burn = (proc: Proc, milliseconds: number): void => {
+  proc.cpuTime += milliseconds * 1e6
+  proc.around.cpuTime += milliseconds * 1e6
 }
 
 export const makeProc = Effect.fnUntraced(function* (
@@ -60,6 +72,8 @@ export const makeProc = Effect.fnUntraced(function* (
     thawed: yield* Latch.make(!given.around.paused),
     frozen: yield* Latch.make(given.around.paused),
     pending: [],
+    bornAt: yield* Clock.currentTimeMillis,
+    cpuTime: 0,
     stopped: false,
     ended: false,
     oomKilled: false

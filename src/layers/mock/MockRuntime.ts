@@ -12,7 +12,7 @@ import type { Capability } from "../../schema/Runtime.ts"
 import type { Descriptors, Driver, DriverError, Target } from "../../services/OciRuntime.ts"
 import { OciRuntime } from "../../services/OciRuntime.ts"
 import type { Failures } from "./MockFaults.ts"
-import type { Birth, Container } from "./MockMachine.ts"
+import type { Birth, Container, Limits } from "./MockMachine.ts"
 import type { Proc } from "./MockProcess.ts"
 import { doom } from "./MockProcess.ts"
 import { MockWorld } from "./MockWorld.ts"
@@ -39,6 +39,12 @@ const initOf = ({ containerId, namespace }: Target): ProcessRef => ({ namespace,
 /** Where a specification names no namespaces at all it means a container like any other. */
 const isolates = (spec: OciSpec): boolean =>
   spec.linux?.namespaces?.some(({ path, type }) => type === "pid" && path === undefined) ?? true
+
+const limitsOf = ({ linux }: OciSpec): Limits => ({
+  memory: positive(linux?.resources?.memory?.limit),
+  pids: positive(linux?.resources?.pids?.limit)
+})
+const positive = (limit: number | undefined | null) => (limit != null && limit > 0 ? limit : null)
 
 const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadline = "30 seconds" }: RuntimeOptions) {
   const { bundles, guard, machine, pipes, programOf } = (yield* MockWorld).inner
@@ -99,6 +105,7 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
       const init = yield* machine.create(
         target,
         isolated,
+        limitsOf(spec),
         yield* birth("create", initOf(target), spec.process, descriptors)
       )
       made = machine.containers.get(containerKey(target))

@@ -156,7 +156,7 @@ describe("berth processes and pids", () => {
         "2 minutes ago",
         "sleep 9"
       ])
-      assert.strictEqual((yield* berth(["pids", "web"], { daemon })).stdout, "101\n102\n")
+      assert.strictEqual((yield* berth(["pids", "-q", "web"], { daemon })).stdout, "101\n102\n")
       assert.deepStrictEqual(valueIn((yield* berth(["pids", "web", "--json"], { daemon })).stdout), [101, 102])
     })
   )

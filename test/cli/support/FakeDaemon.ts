@@ -20,6 +20,7 @@ import { defaultStdio } from "../../../src/schema/Process.ts"
 import type { Exit, OutputChunk, Process, Stdio } from "../../../src/schema/Process.ts"
 import type { DriverInfo } from "../../../src/schema/Runtime.ts"
 import type { Task } from "../../../src/schema/Task.ts"
+import { processInfo, sample } from "./Samples.ts"
 import { Containers } from "../../../src/services/Containers.ts"
 import { CurrentNamespace } from "../../../src/services/CurrentNamespace.ts"
 import { Events } from "../../../src/services/Events.ts"
@@ -28,6 +29,7 @@ import { Tasks } from "../../../src/services/Tasks.ts"
 
 const at = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
 const text = new TextDecoder()
+const reaped = { source: "reaped", oomCount: 0, memoryPeak: null } as const
 const bytes = new TextEncoder()
 
 /** One process: what it is to do is in its arguments. */
@@ -38,6 +40,7 @@ class Running {
   readonly terminal: boolean
   status: "created" | "running" | "paused" | "stopped" = "created"
   exit: Exit | null = null
+  oomCount = 0
   readonly ended = Deferred.makeUnsafe<Exit>()
   readonly chunks: Array<OutputChunk> = []
   changed = Deferred.makeUnsafe<void>()
@@ -60,7 +63,7 @@ class Running {
   end(id: string, exitStatus: number) {
     if (this.exit !== null) return
     this.status = "stopped"
-    this.exit = { id, pid: this.pid, exitStatus, exitedAt: at, oomKilled: false, source: "reaped" }
+    this.exit = { id, pid: this.pid, exitStatus, exitedAt: at, oomKilled: false, ...reaped }
     Deferred.doneUnsafe(this.ended, Effect.succeed(this.exit))
     Deferred.doneUnsafe(this.changed, Effect.void)
   }
@@ -115,6 +118,8 @@ export class FakeDaemon {
   readonly entries = new Map<string, Entry>()
   readonly calls: Array<{ readonly call: string; readonly request: unknown }> = []
   events: ReadonlyArray<Event> = []
+  /** How many samples were taken: each one later than the one before by a second. */
+  samples = 0
   drivers: ReadonlyArray<DriverInfo> = []
   /** Raised by every call, as by a daemon that is not there. */
   failure: BerthError | null = null
@@ -150,6 +155,13 @@ export class FakeDaemon {
       return found
     })
 
+  readonly #living = (id: string) =>
+    Effect.filterOrFail(
+      this.#running(id),
+      ({ exit }) => exit === null,
+      () => new FailedPrecondition({ operation: `take statistics of "${id}"`, found: "stopped", allowed: ["running"] })
+    )
+
   readonly #task = (id: string): Effect.Effect<Task, BerthError> =>
     Effect.map(this.#running(id), (running) => ({
       namespace: this.entries.get(id)!.container.namespace,
@@ -160,7 +172,7 @@ export class FakeDaemon {
       pid: running.pid,
       exitStatus: running.exit?.exitStatus ?? null,
       exitedAt: running.exit?.exitedAt ?? null,
-      oomKilled: false,
+      oomKilled: running.exit?.oomKilled ?? false,
       exitSource: running.exit?.source ?? null,
       stdin: running.stdio.stdin ? "/stdin" : null,
       stdout: null,
@@ -168,7 +180,8 @@ export class FakeDaemon {
       terminal: running.terminal,
       createdAt: at,
       startedAt: running.status === "created" ? null : at,
-      restartCount: 0
+      restartCount: 0,
+      oomCount: running.exit?.oomCount ?? running.oomCount
     }))
 
   readonly #removeWhenEnded = (id: string) => {
@@ -334,6 +347,32 @@ export class FakeDaemon {
         "tasks.pids",
         id,
         Effect.map(this.#running(id), ({ pid }) => [pid, pid + 1])
+      ),
+    processTable: (id) =>
+      this.#call(
+        "tasks.processTable",
+        id,
+        Effect.map(this.#living(id), ({ args, pid }) => [processInfo(pid, args, ++this.samples)])
+      ),
+    stats: (id) =>
+      this.#call(
+        "tasks.stats",
+        id,
+        Effect.map(this.#living(id), () => sample(id, ++this.samples))
+      ),
+    listStats: (request) =>
+      this.#call(
+        "tasks.listStats",
+        request,
+        Effect.sync(() => {
+          this.samples++
+          return [...this.entries]
+            .filter(
+              ([id, { task }]) =>
+                task !== null && task.exit === null && (request.ids?.includes(ContainerId.make(id)) ?? true)
+            )
+            .map(([id]) => sample(id, this.samples))
+        })
       ),
     exec: (request) =>
       this.#call(

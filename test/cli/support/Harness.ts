@@ -85,7 +85,8 @@ export const berth = (args: ReadonlyArray<string>, options: Options = {}): Effec
           return Effect.void
         }),
       writeError: (data) => Effect.sync(() => void (stderr += toText(data))),
-      colors: options.colors ?? false
+      colors: options.colors ?? false,
+      isTerminal: options.tty !== undefined
     })
     const connection = Connection.of({
       to: (target) => {

@@ -1,0 +1,67 @@
+/**
+ * What must have happened before the end of a process is told: no exec outlives its init, kills for want of memory are told, and the runtime forgets the
+ * container (the rest of an exit's way is in `LiveProcess.ts`).
+ */
+import { Deferred, Effect, Exit as Outcome, Fiber } from "effect"
+import type { HostEvent } from "../schema/Host.ts"
+import type { ExecId } from "../schema/Ids.ts"
+import { containerKey } from "../schema/Ids.ts"
+import type { Exit } from "../schema/Process.ts"
+import type { Child, Reaped } from "../services/ProcessReaper.ts"
+import { ProcessReaper } from "../services/ProcessReaper.ts"
+import { TaskDirectory } from "../services/TaskDirectory.ts"
+import * as Accounting from "./Accounting.ts"
+import type { Container } from "./Container.ts"
+import type { Live } from "./LiveProcess.ts"
+import * as LiveProcess from "./LiveProcess.ts"
+
+const sigkill = 9
+/** How long the runtime may go on with a container whose init has ended. */
+const endPatience = "1 second"
+
+export const makeEndings = Effect.fnUntraced(function* (options: {
+  readonly containers: ReadonlyMap<string, Container>
+  readonly tell: (event: HostEvent) => Effect.Effect<void>
+}) {
+  const { containers } = options
+  const reaper = yield* ProcessReaper
+  const directory = yield* TaskDirectory
+
+  /** No exec of the container is left, and each one's exit is told. */
+  const execsGone = (execs: Map<ExecId, Live>) =>
+    Effect.suspend(() => {
+      const left = Array.from(execs.values()).filter(({ told }) => !Deferred.isDoneUnsafe(told))
+      return Effect.forEach(left, (exec) => reaper.signal(exec.record.identity, sigkill), { discard: true }).pipe(
+        Effect.andThen(Effect.forEach(left, (exec) => Deferred.await(exec.told), { discard: true }))
+      )
+    })
+
+  /**
+   * The runtime forgets a container as soon as it has ended, not when somebody deletes it: what has ended holds no cgroup, and a deletion finds the
+   * slowest part of its work done. Where the runtime refuses, the deletion asks again.
+   */
+  const forget = Effect.fnUntraced(function* ({ driver, forgotten, target, underWay }: Container) {
+    for (const fiber of underWay) {
+      // A runtime that hangs while its container has ended would hide that end from everybody.
+      yield* Effect.timeoutOrElse(Fiber.await(fiber), { duration: endPatience, orElse: () => Fiber.interrupt(fiber) })
+    }
+    const done = yield* Effect.exit(driver.delete(target, { force: false }))
+    yield* Deferred.succeed(forgotten, Outcome.isSuccess(done))
+  })
+
+  /** Tells the end of a process; `execs` are those of the container whose init it is. */
+  return (live: Live, child: Child, execs: Map<ExecId, Live> | null) => {
+    const container = containers.get(containerKey(live.record.ref))
+    const before = (reaped: Reaped) => {
+      if (container === undefined) return Effect.succeed(Accounting.unknown)
+      if (execs === null) return container.accounting.endOfExec(reaped)
+      return execsGone(execs).pipe(
+        // The count and the peak go with the cgroup, which the runtime takes away.
+        Effect.andThen(container.accounting.endOfInit(reaped)),
+        Effect.tap(() => Effect.forkIn(forget(container), live.scope))
+      )
+    }
+    const tell = (exit: Exit) => options.tell({ _tag: "Exited", ref: live.record.ref, exit })
+    return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
+  }
+})
