@@ -10,6 +10,7 @@ import type { DateTime } from "effect"
 import type { Payload } from "../schema/Events.ts"
 import type { ContainerId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
+import type { UpdateResult, UpdateTask } from "../schema/Requests.ts"
 import type { Identity, TaskState } from "../schema/TaskState.ts"
 
 /** What a client may ask. */
@@ -18,6 +19,7 @@ export type Command = Data.TaggedEnum<{
   Pause: {}
   Resume: {}
   Signal: { readonly signal: number; readonly all: boolean }
+  Update: { readonly change: UpdateTask }
   Delete: { readonly force: boolean }
 }>
 export const Command = Data.taggedEnum<Command>()
@@ -32,6 +34,7 @@ export type Report = Data.TaggedEnum<{
   PauseFailed: {}
   ResumeDone: {}
   ResumeFailed: {}
+  UpdateDone: { readonly result: UpdateResult }
   DeleteDone: { readonly exit: Exit | null }
   DeleteFailed: {}
   Exited: { readonly exit: Exit }
@@ -46,6 +49,8 @@ export type Operation = Data.TaggedEnum<{
   Start: {}
   Pause: {}
   Resume: {}
+  /** Changes no state, and may take its time: whatever else is asked goes on meanwhile. */
+  Update: { readonly change: UpdateTask }
   /** `thaw`: the task is frozen, and a signal that kills must also resume it, or it would never be delivered. */
   Signal: { readonly signal: number; readonly all: boolean; readonly thaw: boolean }
   Delete: {}
@@ -133,6 +138,7 @@ const creating = (facts: Facts, state: Of<"Creating">, input: Input): Next => {
           )
         : reject(state, "created", "stopped")
     case "Signal":
+    case "Update":
       return reject(state, "created", "running", "paused")
     default:
       return commandOr(state, input, "created")
@@ -155,6 +161,8 @@ const created = (facts: Facts, state: Of<"Created">, input: Input): Next => {
       return started(facts, identity, input.at)
     case "Oom":
       return go(state, [oom(facts)])
+    case "Update":
+      return go(state, [], Operation.Update({ change: input.change }))
     case "Pause":
       return reject(state, "running")
     case "Resume":
@@ -187,6 +195,8 @@ const starting = (facts: Facts, state: Of<"Starting">, input: Input): Next => {
       return go(state, [oom(facts)])
     case "Start":
       return reject(state, "created")
+    case "Update":
+      return reject(state, "created", "running", "paused")
     default:
       return commandOr(state, input, "running")
   }
@@ -236,6 +246,10 @@ const live = (facts: Facts, state: Live, input: Input): Next => {
       return go(state, [oom(facts)])
     case "Start":
       return reject(state, "created")
+    case "Update":
+      return state._tag === "Running" || state._tag === "Paused"
+        ? go(state, [], Operation.Update({ change: input.change }))
+        : reject(state, "created", "running", "paused")
     default:
       return stay(state)
   }
@@ -251,6 +265,8 @@ const stopped = (state: Of<"Stopped">, input: Input): Next => {
       )
     case "Signal":
       return finished(state)
+    case "Update":
+      return reject(state, "created", "running", "paused")
     default:
       return commandOr(state, input, input._tag === "Start" ? "created" : input._tag === "Pause" ? "running" : "paused")
   }
@@ -289,6 +305,7 @@ const isCommand = (input: Input): input is Command =>
   input._tag === "Pause" ||
   input._tag === "Resume" ||
   input._tag === "Signal" ||
+  input._tag === "Update" ||
   input._tag === "Delete"
 
 /** Commands are refused, late reports are ignored. */

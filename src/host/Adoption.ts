@@ -50,7 +50,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {
       const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: folder }
-      const underWay = new Set<Fiber.Fiber<void, HostError>>()
+      const underWay = new Set<Fiber.Fiber<unknown, HostError>>()
       const forgotten = Deferred.makeUnsafe<boolean>()
       // Its end may lie long back, and what was done about it is not known.
       if (exit !== null) Deferred.doneUnsafe(forgotten, Effect.succeed(false))

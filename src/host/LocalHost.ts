@@ -12,7 +12,9 @@ import type {
   ExecRequest,
   Hosted,
   HostedRecord,
-  Ref
+  Ref,
+  Updated,
+  UpdateRequest
 } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -25,6 +27,7 @@ import { ProcessHost } from "../services/ProcessHost.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import { makeTurns } from "../services/Turns.ts"
 import { adoptAll } from "./Adoption.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
@@ -57,6 +60,7 @@ const make = Effect.gen(function* () {
   const containers = new Map<string, Container>()
   const creating = new Map<string, Fiber.Fiber<Hosted, HostError>>()
   const terminals = yield* makeTerminals
+  const updating = makeTurns()
 
   const records = () =>
     Array.from(containers.values()).flatMap(({ execs, init }) => [
@@ -152,9 +156,17 @@ const make = Effect.gen(function* () {
         yield* directory.save(record)
         const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
-        const underWay = new Set<Fiber.Fiber<void, HostError>>()
+        const underWay = new Set<Fiber.Fiber<unknown, HostError>>()
         const forgotten = Deferred.makeUnsafe<boolean>()
-        containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, forgotten, maybeFrozen: false })
+        containers.set(containerKey(ref), {
+          target: made,
+          driver,
+          init,
+          execs,
+          underWay,
+          forgotten,
+          maybeFrozen: false
+        })
         yield* watch(init, child, execs)
         return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
@@ -188,9 +200,9 @@ const make = Effect.gen(function* () {
   })
 
   /** Half of a call would be worse than the whole: it goes on though its caller goes away. Only the end of its container ends it, or its deletion. */
-  const toTheEnd = Effect.fnUntraced(function* (
+  const toTheEnd = Effect.fnUntraced(function* <A>(
     { driver, underWay }: Container,
-    operation: Effect.Effect<void, HostError>
+    operation: Effect.Effect<A, HostError>
   ) {
     const fiber = yield* Effect.forkIn(operation, scope)
     underWay.add(fiber)
@@ -202,7 +214,10 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    yield* toTheEnd(container, Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true })))
+    yield* toTheEnd(
+      container,
+      Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    )
   })
 
   const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
@@ -285,6 +300,17 @@ const make = Effect.gen(function* () {
     const { driver, init, target } = container
     const resuming = Effect.tap(driver.resume(target), () => Effect.sync(() => void (container.maybeFrozen = false)))
     yield* toTheEnd(container, Effect.andThen(resuming, LiveProcess.note(directory, init, { paused: false })))
+  })
+
+  const update = Effect.fn("ProcessHost.update")(function* ({ resources, ...ref }: UpdateRequest) {
+    const container = yield* find(ref)
+    const { driver, init, target } = container
+    const work = Effect.suspend((): Effect.Effect<Updated, HostError> =>
+      init.record.exit === null
+        ? driver.update(target, resources)
+        : Effect.fail(new NotFound({ kind: "process", id: ref.containerId }))
+    )
+    return yield* toTheEnd(container, updating(containerKey(ref), work))
   })
 
   /** Kills what is left and waits until its exits are told, or patience ends. */
@@ -375,6 +401,7 @@ const make = Effect.gen(function* () {
     signal,
     pause,
     resume,
+    update,
     delete: remove,
     deleteExec,
     pids,

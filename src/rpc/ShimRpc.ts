@@ -2,7 +2,17 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { BerthError } from "../schema/Errors.ts"
-import { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+import {
+  ContainerRef,
+  CreateRequest,
+  DeleteResult,
+  ExecRequest,
+  Hosted,
+  HostEvent,
+  Ref,
+  Updated,
+  UpdateRequest
+} from "../schema/Host.ts"
 import { Exit, TerminalSize } from "../schema/Process.ts"
 
 /** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
@@ -22,6 +32,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Signal", { payload: { ref: Ref, signal: Schema.Int, all: Schema.Boolean }, success: done, error }),
   Rpc.make("Pause", { payload: ContainerRef, success: done, error }),
   Rpc.make("Resume", { payload: ContainerRef, success: done, error }),
+  Rpc.make("Update", { payload: UpdateRequest, success: Updated, error }),
   Rpc.make("Delete", { payload: ContainerRef, success: DeleteResult, error }),
   Rpc.make("DeleteExec", { payload: Ref, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ContainerRef, success: Schema.Array(Schema.Int), error }),

@@ -6,7 +6,17 @@ import { Context } from "effect"
 import type { Effect, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import type { Exit, TerminalSize } from "../schema/Process.ts"
-import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+import type {
+  ContainerRef,
+  CreateRequest,
+  DeleteResult,
+  ExecRequest,
+  Hosted,
+  HostEvent,
+  Ref,
+  Updated,
+  UpdateRequest
+} from "../schema/Host.ts"
 
 /** A host behind a socket can answer with any of them. */
 export type HostError = BerthError
@@ -27,6 +37,8 @@ export class ProcessHost extends Context.Service<
     }) => Effect.Effect<void, HostError>
     readonly pause: (ref: ContainerRef) => Effect.Effect<void, HostError>
     readonly resume: (ref: ContainerRef) => Effect.Effect<void, HostError>
+    /** Changes limits, all that are named or none; one update of a container at a time. NotFound where its init has ended. */
+    readonly update: (request: UpdateRequest) => Effect.Effect<Updated, HostError>
     /** Kills what runs, waits for its exits and removes every trace. Of a container that is not there: an empty result. */
     readonly delete: (ref: ContainerRef) => Effect.Effect<DeleteResult, HostError>
     /** Forgets an exec; kills it first where it runs. Answers its exit, null where there is no such exec. */

@@ -5,6 +5,7 @@
 import { Clock, DateTime, Deferred, Effect, Queue } from "effect"
 import type { ContainerId, Namespace, ProcessRef } from "../../schema/Ids.ts"
 import { containerKey, processKey } from "../../schema/Ids.ts"
+import type { Resources } from "../../schema/Resources.ts"
 import type { Identity } from "../../schema/TaskState.ts"
 import type { Reaped } from "../../services/ProcessReaper.ts"
 import type { Machinery } from "./MockLife.ts"
@@ -29,6 +30,7 @@ export interface Container extends Surroundings {
   /** Of init. */
   readonly args: ReadonlyArray<string>
   status: "created" | "running" | "stopped"
+  limits: Resources
   /** Those that live, oldest first. */
   readonly procs: Set<Proc>
 }
@@ -122,6 +124,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
         containerId,
         args: birth.args,
         status: "created",
+        limits: {},
         paused: false,
         isolated,
         killsFrozen: freezer === "v2",

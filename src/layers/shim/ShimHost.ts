@@ -124,6 +124,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     signal: (request) => Effect.asVoid(call((client) => client.Signal(request))),
     pause: (ref) => Effect.asVoid(call((client) => client.Pause(ref))),
     resume: (ref) => Effect.asVoid(call((client) => client.Resume(ref))),
+    update: (request) => call((client) => client.Update(request)),
     delete: (ref) => call((client) => client.Delete(ref)),
     deleteExec: (ref) => call((client) => client.DeleteExec(ref)),
     pids: (ref) => call((client) => client.Pids(ref)),
