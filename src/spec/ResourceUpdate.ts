@@ -124,19 +124,27 @@ export const plan = (current: Resources, request: Resources): Result.Result<Plan
     return { changes: Limits.unflattenAll(changes), resources: store(current, merged) }
   })
 
-/** What was there and no update touches stays: device rules, and whatever else a specification may say. */
+/**
+ * What no update touches stays: device rules, and whatever else a specification may say. Where there is no limit it says nothing, as not every runtime
+ * understands another form of that.
+ */
 const store = (current: Resources, merged: Limits.Limits): Resources => {
-  const { blockIO, cpu, hugepageLimits, memory, pids } = Limits.unflatten(merged)
-  const { hugepageLimits: _, ...rest } = current
-  const kept = Object.fromEntries(
-    Object.entries(current.blockIO ?? {}).filter(([member]) => !Limits.throttles.some((name) => name === member))
-  )
+  const limited = Limits.unflatten(new Map(Array.from(merged).filter(([, value]) => value !== -1)))
+  const section = <K extends "memory" | "cpu" | "pids" | "blockIO">(name: K) => {
+    const kept = Object.entries(current[name] ?? {}).filter(([member]) => known[name]?.includes(member) !== true)
+    const members = { ...Object.fromEntries(kept), ...limited[name] }
+    return Object.keys(members).length === 0 ? undefined : members
+  }
+  const sections = {
+    memory: section("memory"),
+    cpu: section("cpu"),
+    pids: section("pids"),
+    blockIO: section("blockIO"),
+    hugepageLimits: limited.hugepageLimits
+  }
+  const others = Object.entries(current).filter(([name]) => !(name in sections))
   return {
-    ...rest,
-    ...(memory === undefined ? {} : { memory: { ...current.memory, ...memory } }),
-    ...(cpu === undefined ? {} : { cpu: { ...current.cpu, ...cpu } }),
-    ...(pids === undefined ? {} : { pids: { ...current.pids, ...pids } }),
-    ...(current.blockIO === undefined && blockIO === undefined ? {} : { blockIO: { ...kept, ...blockIO } }),
-    ...(hugepageLimits === undefined ? {} : { hugepageLimits })
+    ...Object.fromEntries(others),
+    ...Object.fromEntries(Object.entries(sections).filter(([, value]) => value !== undefined))
   }
 }

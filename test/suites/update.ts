@@ -115,6 +115,14 @@ export const updateSuite = (place: Place) => {
         yield* tasks.create({ id })
         const anew = (yield* tasks.update({ id })).resources
         assert.deepStrictEqual([anew.memory?.limit, anew.pids?.limit], [held.memory.limit, held.pids.limit])
+        yield* tasks.update({ id, resources: { memory: { limit: -1 }, cpu: { quota: 20_000 }, pids: { limit: -1 } } })
+        yield* tasks.update({ id, resources: { cpu: { quota: -1 } } })
+        const { memory, pids } = (yield* stored(id)).linux?.resources ?? {}
+        assert.deepStrictEqual([memory, pids], [undefined, undefined])
+        yield* tasks.delete({ id })
+        yield* tasks.create({ id })
+        const free = (yield* tasks.update({ id })).resources
+        if (place.real) assert.deepStrictEqual([free.memory?.limit, free.cpu?.quota, free.pids?.limit], [-1, -1, -1])
       }))
 
     test("works on a paused task and leaves it paused", () =>

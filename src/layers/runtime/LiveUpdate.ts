@@ -22,23 +22,18 @@ export interface Update {
   readonly call: (resources: Resources) => Effect.Effect<void, DriverError>
 }
 
-const runtimes = [
-  "memory.limit",
-  "memory.reservation",
-  "memory.swap",
-  "cpu.shares",
-  "cpu.quota",
-  "cpu.period",
-  "cpu.cpus",
-  "cpu.mems"
-]
-
 /**
  * What runc and crun, in all their versions, set without fault. The rest they refuse, pass over without a word, or do on some kernels only: throttles, huge
- * pages, weights, real time, bursts, and the end of a limit of processes.
+ * pages, weights, real time, bursts, and the end of a limit of processor time or processes.
  */
 const forRuntime = (wanted: Limits): Limits =>
-  new Map(Array.from(wanted).filter(([key, value]) => runtimes.includes(key) || (key === "pids.limit" && value !== -1)))
+  new Map(
+    Array.from(wanted).filter(
+      ([key, value]) => key.startsWith("memory.") || (value !== -1 && certain.some((known) => known === key))
+    )
+  )
+
+const certain = ["cpu.shares", "cpu.quota", "cpu.period", "cpu.cpus", "cpu.mems", "pids.limit"] as const
 
 const hints: { readonly [code: string]: string } = {
   EBUSY: "more is in use",
