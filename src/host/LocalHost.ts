@@ -4,7 +4,7 @@
  * behind. What runs already it takes over (`Adoption.ts`).
  */
 import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
-import { AlreadyExists, NotFound, RuntimeFailed, Unavailable } from "../schema/Errors.ts"
+import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
 import type {
   ContainerRef,
   CreateRequest,
@@ -12,9 +12,7 @@ import type {
   ExecRequest,
   Hosted,
   HostedRecord,
-  Ref,
-  Updated,
-  UpdateRequest
+  Ref
 } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -27,27 +25,18 @@ import { ProcessHost } from "../services/ProcessHost.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
-import { makeTurns } from "../services/Turns.ts"
 import { adoptAll } from "./Adoption.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import { makeTerminals } from "./Terminals.ts"
+import { makeToTheEnd } from "./ToTheEnd.ts"
+import { makeUpdate } from "./Updates.ts"
 import { makeWatchers } from "./Watchers.ts"
 
 const sigkill = 9
 /** How long the runtime may go on with a container whose init has ended. */
 const endPatience = "1 second"
-
-const endedMeanwhile = (runtime: string) =>
-  new RuntimeFailed({
-    runtime,
-    command: "start",
-    exitCode: -1,
-    reason: "deadline",
-    detail: "the container ended while the runtime was still at work on it",
-    log: []
-  })
 
 /** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
 const killPatience = "10 seconds"
@@ -60,7 +49,7 @@ const make = Effect.gen(function* () {
   const containers = new Map<string, Container>()
   const creating = new Map<string, Fiber.Fiber<Hosted, HostError>>()
   const terminals = yield* makeTerminals
-  const updating = makeTurns()
+  const toTheEnd = makeToTheEnd(scope)
 
   const records = () =>
     Array.from(containers.values()).flatMap(({ execs, init }) => [
@@ -199,18 +188,6 @@ const make = Effect.gen(function* () {
     )
   })
 
-  /** Half of a call would be worse than the whole: it goes on though its caller goes away. Only the end of its container ends it, or its deletion. */
-  const toTheEnd = Effect.fnUntraced(function* <A>(
-    { driver, underWay }: Container,
-    operation: Effect.Effect<A, HostError>
-  ) {
-    const fiber = yield* Effect.forkIn(operation, scope)
-    underWay.add(fiber)
-    fiber.addObserver(() => underWay.delete(fiber))
-    const exit = yield* Fiber.await(fiber)
-    return Outcome.hasInterrupts(exit) ? yield* endedMeanwhile(driver.info.name) : yield* exit
-  })
-
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
@@ -302,17 +279,6 @@ const make = Effect.gen(function* () {
     yield* toTheEnd(container, Effect.andThen(resuming, LiveProcess.note(directory, init, { paused: false })))
   })
 
-  const update = Effect.fn("ProcessHost.update")(function* ({ resources, ...ref }: UpdateRequest) {
-    const container = yield* find(ref)
-    const { driver, init, target } = container
-    const work = Effect.suspend((): Effect.Effect<Updated, HostError> =>
-      init.record.exit === null
-        ? driver.update(target, resources)
-        : Effect.fail(new NotFound({ kind: "process", id: ref.containerId }))
-    )
-    return yield* toTheEnd(container, updating(containerKey(ref), work))
-  })
-
   /** Kills what is left and waits until its exits are told, or patience ends. */
   const endAll = Effect.fnUntraced(function* ({ driver, init, maybeFrozen, target, underWay }: Container) {
     yield* Effect.forEach(Array.from(underWay), Fiber.interrupt, { discard: true })
@@ -401,7 +367,7 @@ const make = Effect.gen(function* () {
     signal,
     pause,
     resume,
-    update,
+    update: makeUpdate(find, toTheEnd),
     delete: remove,
     deleteExec,
     pids,

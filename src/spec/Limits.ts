@@ -12,6 +12,8 @@ export const scalars = {
   blockIO: ["weight"]
 } as const
 
+const sections = ["memory", "cpu", "pids", "blockIO"] as const
+
 /** One rate for each device: bytes or operations a second, 0 is no limit. */
 export const throttles = [
   "throttleReadBpsDevice",
@@ -37,9 +39,9 @@ const isValue = (value: unknown): value is number | string => typeof value === "
 /** The entries that something is said about. Members that cannot change are left out. */
 export const flatten = (resources: Resources): Limits => {
   const limits = new Map<string, number | string>()
-  for (const [section, members] of Object.entries(scalars)) {
-    const given: { readonly [member: string]: unknown } = { ...resources[section as keyof typeof scalars] }
-    for (const member of members) {
+  for (const section of sections) {
+    const given: { readonly [member: string]: unknown } = { ...resources[section] }
+    for (const member of scalars[section]) {
       const value = given[member]
       if (isValue(value)) limits.set(`${section}.${member}`, value)
     }
@@ -78,14 +80,14 @@ export const unflattenAll = (limits: Limits): Resources => {
   const pages = Array.from(limits).flatMap(([key, limit]) =>
     key.startsWith(pagePrefix) && typeof limit === "number" ? [{ pageSize: key.slice(pagePrefix.length), limit }] : []
   )
-  const sections = {
+  const made = {
     memory: section("memory"),
     cpu: section("cpu"),
     pids: section("pids"),
     blockIO: { ...section("blockIO"), ...Object.fromEntries(rates) }
   }
   return {
-    ...Object.fromEntries(Object.entries(sections).filter(([, members]) => Object.keys(members).length > 0)),
+    ...Object.fromEntries(Object.entries(made).filter(([, members]) => Object.keys(members).length > 0)),
     ...(pages.length === 0 ? {} : { hugepageLimits: pages })
   }
 }

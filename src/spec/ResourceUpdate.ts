@@ -21,12 +21,14 @@ const known: { readonly [section: string]: ReadonlyArray<string> } = {
   blockIO: [...Limits.scalars.blockIO, ...Limits.throttles]
 }
 
+const isKnown = (section: string, member: string) => known[section]?.includes(member) ?? false
+
 /** Names what cannot be changed, or is not known. */
 const fixed = (asked: Resources): string | undefined => {
   for (const [section, members] of Object.entries(asked)) {
     if (section === "hugepageLimits") continue
     if (known[section] === undefined) return section
-    const other = Object.keys(members ?? {}).find((member) => known[section]?.includes(member) !== true)
+    const other = Object.keys(members ?? {}).find((member) => !isKnown(section, member))
     if (other !== undefined) return `${section}.${other}`
   }
   return undefined
@@ -131,7 +133,7 @@ export const plan = (current: Resources, request: Resources): Result.Result<Plan
 const store = (current: Resources, merged: Limits.Limits): Resources => {
   const limited = Limits.unflatten(new Map(Array.from(merged).filter(([, value]) => value !== -1)))
   const section = <K extends "memory" | "cpu" | "pids" | "blockIO">(name: K) => {
-    const kept = Object.entries(current[name] ?? {}).filter(([member]) => known[name]?.includes(member) !== true)
+    const kept = Object.entries(current[name] ?? {}).filter(([member]) => !isKnown(name, member))
     const members = { ...Object.fromEntries(kept), ...limited[name] }
     return Object.keys(members).length === 0 ? undefined : members
   }

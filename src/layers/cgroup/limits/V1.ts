@@ -1,7 +1,7 @@
 /** Where version 1 of cgroups keeps each limit. */
 import type { Knob } from "./Knob.ts"
 import * as Knobs from "./Knob.ts"
-import { deviceKey, hugepageKey } from "../../../spec/Limits.ts"
+import { deviceKey, hugepageKey, throttles } from "../../../spec/Limits.ts"
 import type { Throttle } from "../../../spec/Limits.ts"
 
 const files: ReadonlyArray<readonly [key: string, controller: string, ...names: ReadonlyArray<string>]> = [
@@ -65,9 +65,9 @@ export const knob = (groups: ReadonlyMap<string, string>, key: string): Knob | n
 /** Every key that has a value in these groups. */
 export const keys = (groups: ReadonlyMap<string, string>): ReadonlyArray<string> => [
   ...files.map(([key]) => key),
-  ...Object.entries(rates).flatMap(([throttle, name]) => {
-    const file = Knobs.existing(groups.get("blkio"), [name])
-    return file === null ? [] : Array.from(Knobs.rows(file).keys(), (device) => deviceKey(throttle as Throttle, device))
+  ...throttles.flatMap((throttle) => {
+    const file = Knobs.existing(groups.get("blkio"), [rates[throttle]])
+    return file === null ? [] : Array.from(Knobs.rows(file).keys(), (device) => deviceKey(throttle, device))
   }),
   ...Knobs.pageSizes(groups.get("hugetlb"), /^hugetlb\.([^.]+)\.limit_in_bytes$/).map(hugepageKey)
 ]

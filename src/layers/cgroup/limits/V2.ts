@@ -3,7 +3,7 @@
  * values. A conversion that loses digits is the same as the runtimes'.
  */
 import { readFileSync } from "node:fs"
-import { deviceKey, hugepageKey } from "../../../spec/Limits.ts"
+import { deviceKey, hugepageKey, throttles } from "../../../spec/Limits.ts"
 import type { Throttle } from "../../../spec/Limits.ts"
 import type { Knob } from "./Knob.ts"
 import * as Knobs from "./Knob.ts"
@@ -118,14 +118,15 @@ const plain = (file: string | null, text = false): Knob | null =>
         write: (value) => Knobs.put(file, word(value))
       }
 
+const always = [...Object.keys(simple), "memory.swap", "cpu.shares", "cpu.quota", "cpu.period", "blockIO.weight"]
+
 /** Every key that has a value in this group. */
 export const keys = (folder: string): ReadonlyArray<string> => {
   const io = Knobs.existing(folder, ["io.max"])
   const devices = io === null ? [] : Array.from(ioMax(io).keys())
   return [
-    ...["memory.limit", "memory.reservation", "memory.swap", "cpu.shares", "cpu.quota", "cpu.period"],
-    ...["cpu.burst", "cpu.idle", "cpu.cpus", "cpu.mems", "pids.limit", "blockIO.weight"],
-    ...Object.keys(rates).flatMap((throttle) => devices.map((device) => deviceKey(throttle as Throttle, device))),
+    ...always,
+    ...throttles.flatMap((throttle) => devices.map((device) => deviceKey(throttle, device))),
     ...Knobs.pageSizes(folder, /^hugetlb\.([^.]+)\.max$/).map(hugepageKey)
   ]
 }
