@@ -135,12 +135,7 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
         underWay.delete(each.execId)
         continue
       }
-      yield* run(
-        each.execId,
-        each.operation._tag !== "Signal" && each.operation._tag !== "Update",
-        perform(tree, each),
-        reply
-      )
+      yield* run(each.execId, each.operation._tag !== "Signal", perform(tree, each), reply)
     }
   })
 

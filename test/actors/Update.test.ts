@@ -1,16 +1,20 @@
 /** Updates that hang, fail, or meet a store that fails: who waits, what stays, what is told. On the pretended machine. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger } from "effect"
+import { DateTime, Effect, Fiber, Layer, Logger, Option } from "effect"
 import { TestClock } from "effect/testing"
+import { ContainerEdits } from "../../src/actors/ContainerEdits.ts"
+import * as LimitUpdate from "../../src/actors/LimitUpdate.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ResourceExhausted } from "../../src/schema/Errors.ts"
 import type { ContainerId } from "../../src/schema/Ids.ts"
 import type { Resources } from "../../src/schema/Resources.ts"
 import { Containers } from "../../src/services/Containers.ts"
+import * as EventBus from "../../src/services/EventBusLayer.ts"
+import { MetadataStore } from "../../src/services/MetadataStore.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
-import { daemon, ground, history, runningOf, StoreFaults, whole } from "../support/pretended.ts"
+import { daemon, ground, history, namespace, runningOf, StoreFaults, whole } from "../support/pretended.ts"
 
 const quiet = Logger.layer([])
 const test = (name: string, body: () => Effect.Effect<void, unknown, Layer.Success<ReturnType<typeof whole>>>) =>
@@ -108,6 +112,30 @@ describe("an update", () => {
       yield* world.release("update")
       yield* settled
       assert.deepStrictEqual(yield* held(id), [5, 5])
+    }))
+
+  test("is planned on what the one before it has stored", () =>
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      const id = yield* runningOf("web", forever)
+      yield* (yield* StoreFaults).slow(10)
+      const first = yield* waits("first", tasks.update({ id, resources: { memory: { limit: 50, swap: 60 } } }))
+      const second = yield* waits("second", Effect.flip(tasks.update({ id, resources: { memory: { limit: 70 } } })))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual((yield* Fiber.join(first)).resources.memory, { limit: 50, swap: 60 })
+      assert.strictEqual((yield* Fiber.join(second))._tag, "InvalidArgument")
+    }))
+
+  test("is for the task that was asked, not for a later one of its id", () =>
+    Effect.gen(function* () {
+      const id = yield* runningOf("web", forever)
+      const edits = ContainerEdits.layer.pipe(Layer.provide(EventBus.layer))
+      const update = yield* Effect.provide(LimitUpdate.make, edits)
+      const { task } = Option.getOrThrow(yield* (yield* MetadataStore).task(namespace, id))
+      const earlier = { ...task, createdAt: DateTime.subtract(task.createdAt, { seconds: 1 }) }
+      assert.strictEqual(yield* failure(update(earlier, { id, resources: pids(5) })), `NotFound: task "web" not found`)
+      assert.deepStrictEqual(yield* held(id), [undefined, undefined])
+      assert.deepStrictEqual((yield* update(task, { id, resources: pids(5) })).resources, pids(5))
     }))
 
   test("and a change of labels do not undo each other", () =>
