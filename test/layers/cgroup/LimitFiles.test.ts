@@ -115,7 +115,7 @@ describe("the groups of a container", () => {
         locate({ root: tree.root, pid: of, cgroupsPath }).v2?.slice(tree.root.length) ?? null
       assert.strictEqual(found(own, null), `/sys/fs/cgroup${own}`)
       assert.strictEqual(found(null, pid), `/sys/fs/cgroup${own}`)
-      assert.isNull(found("/not/there", null))
+      assert.isNull(found("/not/there", pid))
       tree.write("proc/4242/cgroup", "0::/system.slice/berth.service\n")
       assert.isNull(found(null, pid))
       tree.write("proc/4242/cgroup", "0::/\n")

@@ -1,6 +1,6 @@
 /**
- * The folders of one container's groups, by controller: where its limits are written. The specification's own path counts first, since an init may have
- * moved itself below it; then the group that the init process is in. Never a root, never berth's own group.
+ * The folders of one container's groups, by controller: where its limits are written. Where the specification names a path, that counts alone: an init may
+ * have moved itself below it, or its pid be somebody else's. Else it is the group of the init process. Never a root, never berth's own group.
  */
 import { existsSync, readFileSync } from "node:fs"
 import { parseMembership } from "../Hierarchies.ts"
@@ -50,7 +50,7 @@ export const locate = ({ cgroupsPath, pid, root }: Where): Groups => {
   const member = pid === null ? new Map<string, string>() : membership(`${root}/proc/${pid}/cgroup`)
   const folder = (name: string, point: string): string | null => {
     const declared = cgroupsPath === null ? null : `${point}${cgroupsPath}`
-    if (declared !== null && existsSync(root + declared)) return root + declared
+    if (declared !== null) return existsSync(root + declared) ? root + declared : null
     const group = member.get(name)
     if (group === undefined || group === "/" || group === own.get(name) || group.split("/").includes("..")) return null
     return existsSync(`${root}${point}${group}`) ? `${root}${point}${group}` : null
