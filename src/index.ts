@@ -14,6 +14,7 @@ export { ContainerId, ExecId, Namespace, RuntimeName, Seq } from "./schema/Ids.t
 export { OciProcess, OciSpec } from "./schema/OciSpec.ts"
 export { defaultStdio, Exit, OutputChunk, Process, Stdio, TerminalSize } from "./schema/Process.ts"
 export * from "./schema/Requests.ts"
+export { Resources } from "./schema/Resources.ts"
 export { DriverInfo } from "./schema/Runtime.ts"
 export { ProcessInfo, Stats } from "./schema/Stats.ts"
 export { Task } from "./schema/Task.ts"

@@ -2,6 +2,7 @@
 import { Layer } from "effect"
 import * as EventBus from "../services/EventBusLayer.ts"
 import { Actors } from "./Actors.ts"
+import { ContainerEdits } from "./ContainerEdits.ts"
 import * as ContainerRegistry from "./ContainerRegistry.ts"
 import * as EventFeed from "./EventFeed.ts"
 import * as Recovery from "./Recovery.ts"
@@ -10,5 +11,6 @@ import * as TaskRegistry from "./TaskRegistry.ts"
 /** Revives every stored task, then serves Containers, Tasks and Events. */
 export const layer = Layer.mergeAll(ContainerRegistry.layer, TaskRegistry.layer, EventFeed.layer, Recovery.layer).pipe(
   Layer.provide(Actors.layer),
+  Layer.provide(ContainerEdits.layer),
   Layer.provide(EventBus.layer)
 )

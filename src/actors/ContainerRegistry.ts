@@ -2,7 +2,7 @@
  * `Containers` over the store. Containers are data without a life of their own, so they need no actor: every change is one transaction, and what must not
  * happen together (deleting a container while a task of it begins) the store refuses.
  */
-import { DateTime, Effect, Layer, Option, Semaphore } from "effect"
+import { DateTime, Effect, Layer, Option } from "effect"
 import type { Container, ContainerPatch, NewContainer } from "../schema/Container.ts"
 import { NotFound } from "../schema/Errors.ts"
 import type { Payload } from "../schema/Events.ts"
@@ -16,13 +16,14 @@ import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
+import { ContainerEdits } from "./ContainerEdits.ts"
 
 const make = Effect.gen(function* () {
   const bus = yield* EventBus
   const config = yield* Config
+  const edits = yield* ContainerEdits
   const runtime = yield* OciRuntime
   const store = yield* MetadataStore
-  const oneUpdate = yield* Semaphore.make(1)
 
   /** A flat name of its own in every hierarchy. Ids contain no `--`, so no two containers can share one. */
   const withCgroup = (spec: OciSpec, namespace: Namespace, id: ContainerId): OciSpec =>
@@ -65,25 +66,21 @@ const make = Effect.gen(function* () {
       : all.filter((container) => Filter.matches(wanted, Filter.containerFields(container)))
   })
 
-  /** Reads, changes and writes: one at a time, or the last writer would undo what another has just done. */
   const update = Effect.fn("Containers.update")(function* (id: ContainerId, patch: ContainerPatch) {
-    const before = yield* get(id)
-    const labels: Record<string, string> = { ...before.labels }
-    for (const [key, value] of Object.entries(patch.labels ?? {})) {
-      if (value === null) delete labels[key]
-      else labels[key] = value
-    }
-    const container: Container = {
-      ...before,
-      labels,
-      spec: patch.spec === undefined ? before.spec : withCgroup(patch.spec, before.namespace, id),
-      extensions: { ...before.extensions, ...patch.extensions },
-      updatedAt: yield* DateTime.now
-    }
-    const payload: Payload = { topic: "/containers/update", event: { id, labels } }
-    yield* bus.commit([Change.PutContainer({ container })], [{ namespace: before.namespace, payload }])
-    return container
-  }, oneUpdate.withPermit)
+    return yield* edits.edit(yield* CurrentNamespace, id, (before) => {
+      const labels: Record<string, string> = { ...before.labels }
+      for (const [key, value] of Object.entries(patch.labels ?? {})) {
+        if (value === null) delete labels[key]
+        else labels[key] = value
+      }
+      return {
+        ...before,
+        labels,
+        spec: patch.spec === undefined ? before.spec : withCgroup(patch.spec, before.namespace, id),
+        extensions: { ...before.extensions, ...patch.extensions }
+      }
+    })
+  })
 
   const remove = Effect.fn("Containers.delete")(function* (id: ContainerId) {
     const namespace = yield* CurrentNamespace

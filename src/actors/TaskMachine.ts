@@ -9,6 +9,7 @@ import { Data, DateTime } from "effect"
 import type { Payload } from "../schema/Events.ts"
 import type { ContainerId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
+import type { UpdateResult, UpdateTask } from "../schema/Requests.ts"
 import type { Identity, TaskState } from "../schema/TaskState.ts"
 import * as StateMachine from "./StateMachine.ts"
 
@@ -25,6 +26,7 @@ export type Command = Data.TaggedEnum<{
   Resume: {}
   /** To init; with `all` to every process of the container, with `pid` to that one, which is no process that berth started. */
   Signal: SignalTo
+  Update: { readonly change: UpdateTask }
   Delete: { readonly force: boolean }
 }>
 export const Command = Data.taggedEnum<Command>()
@@ -39,6 +41,7 @@ export type Report = Data.TaggedEnum<{
   PauseFailed: {}
   ResumeDone: {}
   ResumeFailed: {}
+  UpdateDone: { readonly result: UpdateResult }
   DeleteDone: { readonly exit: Exit | null }
   DeleteFailed: {}
   Exited: { readonly exit: Exit }
@@ -55,6 +58,8 @@ export type Operation = Data.TaggedEnum<{
   Pause: {}
   Resume: {}
   Signal: SignalTo
+  /** Changes no state, and may take its time: whatever else is asked goes on meanwhile. */
+  Update: { readonly change: UpdateTask }
   Delete: {}
   Cancel: {}
 }>
@@ -122,6 +127,7 @@ const creating = (facts: Facts, state: Of<"Creating">, input: Input): Next => {
           )
         : reject(state, "created", "stopped")
     case "Signal":
+    case "Update":
       return reject(state, "created", "running", "paused")
     default:
       return commandOr(state, input, "created")
@@ -144,6 +150,8 @@ const created = (facts: Facts, state: Of<"Created">, input: Input): Next => {
       return started(facts, identity, input.at)
     case "Oom":
       return go(state, [oom(facts)])
+    case "Update":
+      return go(state, [], Operation.Update({ change: input.change }))
     case "Pause":
       return reject(state, "running")
     case "Resume":
@@ -174,6 +182,8 @@ const starting = (facts: Facts, state: Of<"Starting">, input: Input): Next => {
       return go(state, [oom(facts)])
     case "Start":
       return reject(state, "created")
+    case "Update":
+      return reject(state, "created", "running", "paused")
     default:
       return commandOr(state, input, "running")
   }
@@ -216,6 +226,10 @@ const live = (facts: Facts, state: Live, input: Input): Next => {
       return go(state, [oom(facts)])
     case "Start":
       return reject(state, "created")
+    case "Update":
+      return state._tag === "Running" || state._tag === "Paused"
+        ? go(state, [], Operation.Update({ change: input.change }))
+        : reject(state, "created", "running", "paused")
     default:
       return stay(state)
   }
@@ -231,6 +245,8 @@ const stopped = (state: Of<"Stopped">, input: Input): Next => {
       )
     case "Signal":
       return finished(state)
+    case "Update":
+      return reject(state, "created", "running", "paused")
     default:
       return commandOr(state, input, input._tag === "Start" ? "created" : input._tag === "Pause" ? "running" : "paused")
   }
@@ -272,6 +288,7 @@ const isCommand = (input: Input): input is Command =>
   input._tag === "Pause" ||
   input._tag === "Resume" ||
   input._tag === "Signal" ||
+  input._tag === "Update" ||
   input._tag === "Delete"
 
 /** Commands are refused, late reports are ignored. */

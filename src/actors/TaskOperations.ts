@@ -7,6 +7,7 @@ import type { ProcessRef } from "../schema/Ids.ts"
 import type { ProcessRecord } from "../schema/TaskState.ts"
 import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
+import * as LimitUpdate from "./LimitUpdate.ts"
 import { lost } from "./LostExit.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import type { Outcome, Perform } from "./TaskActor.ts"
@@ -43,6 +44,7 @@ const signalOf = (
 export const make = Effect.gen(function* () {
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
+  const update = yield* LimitUpdate.make
   const { DeleteDone, DeleteFailed, PauseDone, PauseFailed, ResumeDone, ResumeFailed, StartDone, StartFailed } =
     TaskMachine.Report
 
@@ -119,6 +121,11 @@ export const make = Effect.gen(function* () {
         return host.resume(ref).pipe(Effect.as(reported(toInit(ResumeDone()))), orElse([toInit(ResumeFailed())]))
       case "Signal":
         return host.signal(signalOf({ ...ref, execId: null }, operation)).pipe(Effect.as(reported()), orElse([]))
+      case "Update":
+        return update(tree.task, operation.change).pipe(
+          Effect.map((result) => reported(toInit(TaskMachine.Report.UpdateDone({ result })))),
+          orElse([])
+        )
       case "Delete":
         return remove(tree, ref)
       case "Cancel":

@@ -1,6 +1,6 @@
 /** All task actors of this daemon, and `Tasks` over them: the only way in from outside. */
 import { DateTime, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
-import { AlreadyExists, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
+import { AlreadyExists, Internal, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
@@ -16,7 +16,14 @@ import type {
   ListRequest,
   OutputRequest
 } from "../schema/Requests.ts"
-import type { ResizeRequest, SignalRequest, StdinRequest, StopRequest, WaitRequest } from "../schema/Requests.ts"
+import type {
+  ResizeRequest,
+  SignalRequest,
+  StdinRequest,
+  StopRequest,
+  UpdateTask,
+  WaitRequest
+} from "../schema/Requests.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 import { toProcess, toTask } from "../schema/TaskState.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
@@ -152,6 +159,12 @@ const make = Effect.gen(function* () {
     return { stage: "kill" as const, exit: yield* ended }
   })
 
+  const update = Effect.fn("Tasks.update")(function* (change: UpdateTask) {
+    const actor = yield* find(change.id)
+    const { updated } = yield* actor.command({ execId: null, input: TaskMachine.Command.Update({ change }) })
+    return updated ?? (yield* new Internal({ reference: `update of ${change.id}` }))
+  })
+
   const wait = Effect.fn("Tasks.wait")(function* ({ execId, id, timeoutMillis }: WaitRequest) {
     const actor = yield* find(id)
     const exit = actor.exit(execId ?? null)
@@ -271,6 +284,7 @@ const make = Effect.gen(function* () {
     stop,
     pause: command("pause", TaskMachine.Command.Pause()),
     resume: command("resume", TaskMachine.Command.Resume()),
+    update,
     wait,
     delete: remove,
     pids,

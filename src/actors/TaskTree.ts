@@ -5,6 +5,7 @@
 import type { NewEvent, Payload } from "../schema/Events.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
+import type { UpdateResult } from "../schema/Requests.ts"
 import type { ProcessRecord, ProcessState, TaskRecord } from "../schema/TaskState.ts"
 import { taskStatus } from "../schema/TaskState.ts"
 import { Change } from "../services/MetadataStore.ts"
@@ -16,6 +17,8 @@ export interface Tree {
   readonly execs: ReadonlyMap<ExecId, ProcessRecord>
   /** The exit of init, known but waiting for those of its execs. Not stored: the host tells it again. */
   readonly held: Exit | null
+  /** What the last update came to. Not stored: its asker alone wants it. */
+  readonly updated?: UpdateResult
 }
 
 /** To init (`execId` null) or to an exec. */
@@ -79,6 +82,7 @@ const stepInit = (tree: Tree, input: TaskMachine.Input): Step => {
   const { task } = tree
   // The host tells it again where it cannot know that it was heard.
   if (input._tag === "Oom" && input.count <= task.oomCount) return nothing(tree)
+  if (input._tag === "UpdateDone") return nothing({ ...tree, updated: input.result })
   // The first that is told of it counts, as everywhere.
   if (input._tag === "Exited" && anyLive(tree)) return nothing({ ...tree, held: tree.held ?? input.exit })
   if (input._tag === "DeleteDone" && task.state._tag === "Deleting" && tree.execs.size > 0) {

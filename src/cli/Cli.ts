@@ -25,6 +25,7 @@ import { resize } from "./commands/resize.ts"
 import { run } from "./commands/run.ts"
 import { stats, top } from "./commands/stats.ts"
 import { info, runtimes, version as versionCommand } from "./commands/system.ts"
+import { update } from "./commands/update.ts"
 import { root } from "./Globals.ts"
 import { Output, OutputClosed } from "./Output.ts"
 import { Exited, exitCode, Failed, isBerthError, printable, report } from "./output/Failure.ts"
@@ -44,6 +45,7 @@ const commands = [
   kill,
   pause,
   resume,
+  update,
   wait,
   del,
   processes,

@@ -14,7 +14,7 @@ export interface Container {
   readonly accounting: Accounting
   readonly execs: Map<ExecId, Live>
   /** Runtime calls that go on without their callers. */
-  readonly underWay: Set<Fiber.Fiber<void, HostError>>
+  readonly underWay: Set<Fiber.Fiber<unknown, HostError>>
   /** Completes when the runtime was told to forget it, after the end of init; with whether it has. */
   readonly forgotten: Deferred.Deferred<boolean>
   /** A pause has begun, and no resume has ended since. */

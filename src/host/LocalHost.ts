@@ -40,6 +40,7 @@ import { makeReading } from "./Reading.ts"
 import { makeSignals } from "./Signals.ts"
 import { makeTerminals } from "./Terminals.ts"
 import { makeToTheEnd } from "./UnderWay.ts"
+import { makeUpdate } from "./Updates.ts"
 import { makeWatchers } from "./Watchers.ts"
 
 const sigkill = 9
@@ -323,6 +324,7 @@ const make = Effect.gen(function* () {
     signal,
     pause,
     resume,
+    update: makeUpdate(find, toTheEnd),
     delete: remove,
     deleteExec,
     ...makeReading(containers, find),

@@ -7,28 +7,35 @@ import type { Container } from "./Container.ts"
 
 export type Change = Extract<HostEvent, { readonly _tag: "Changed" }>["change"]
 
-const endedMeanwhile = (runtime: string) =>
+/** What the runtime is asked for, by what comes of it. Who asks for an update hears of it; nobody else needs to. */
+const commands = { started: "start", paused: "pause", resumed: "resume", updated: "update" } as const
+
+const endedMeanwhile = (runtime: string, command: string) =>
   new RuntimeFailed({
     runtime,
-    command: "start",
+    command,
     exitCode: -1,
     reason: "deadline",
     detail: "the container ended while the runtime was still at work on it",
     log: []
   })
 
+export type ToTheEnd = Effect.Success<ReturnType<typeof makeToTheEnd>>
+
 /** Only the end of its container ends such a call, or its deletion. What comes of one whose caller is gone is told to whoever watches. */
 export const makeToTheEnd = Effect.fnUntraced(function* (tell: (event: HostEvent) => Effect.Effect<void>) {
   const scope = yield* Effect.scope
 
-  return Effect.fnUntraced(function* (
+  return Effect.fnUntraced(function* <A>(
     { driver, init, underWay }: Container,
-    operation: Effect.Effect<void, HostError>,
-    change: Change | null = null
+    operation: Effect.Effect<A, HostError>,
+    change: keyof typeof commands | null = null
   ) {
     let [alone, done] = [false, false]
     const news = Effect.suspend(() =>
-      alone && done && change !== null ? tell({ _tag: "Changed", ref: init.record.ref, change }) : Effect.void
+      alone && done && change !== null && change !== "updated"
+        ? tell({ _tag: "Changed", ref: init.record.ref, change })
+        : Effect.void
     )
     const finishing = Effect.tap(operation, () => {
       done = true
@@ -41,6 +48,8 @@ export const makeToTheEnd = Effect.fnUntraced(function* (tell: (event: HostEvent
       alone = true
       return news
     })
-    return Outcome.hasInterrupts(exit) ? yield* endedMeanwhile(driver.info.name) : yield* exit
+    return Outcome.hasInterrupts(exit)
+      ? yield* endedMeanwhile(driver.info.name, change === null ? "resume" : commands[change])
+      : yield* exit
   })
 })

@@ -26,6 +26,7 @@ export const driverOf = (runtime: OciRuntime["Service"], name: RuntimeName, prob
     exec: (...args) => Effect.flatMap(found, (driver) => driver.exec(...args)),
     pause: (target) => Effect.flatMap(found, (driver) => driver.pause(target)),
     resume: (target) => Effect.flatMap(found, (driver) => driver.resume(target)),
+    update: (target, resources) => Effect.flatMap(found, (driver) => driver.update(target, resources)),
     delete: (target, options) => Effect.flatMap(found, (driver) => driver.delete(target, options)),
     pids: (target) => Effect.flatMap(found, (driver) => driver.pids(target))
   }

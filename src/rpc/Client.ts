@@ -68,6 +68,7 @@ const make = Effect.fnUntraced(function* (address: string) {
     stop: (request) => call(client["Tasks.Stop"](request)),
     pause: (id) => call(client["Tasks.Pause"]({ id })),
     resume: (id) => call(client["Tasks.Resume"]({ id })),
+    update: (request) => call(client["Tasks.Update"](request)),
     wait: (request) => call(client["Tasks.Wait"](request)),
     delete: (request) => call(client["Tasks.Delete"](request)),
     pids: (id) => call(client["Tasks.Pids"]({ id })),

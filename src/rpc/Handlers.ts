@@ -26,6 +26,7 @@ export const layer = BerthRpc.toLayer(
       "Tasks.Stop": tasks.stop,
       "Tasks.Pause": ({ id }) => tasks.pause(id),
       "Tasks.Resume": ({ id }) => tasks.resume(id),
+      "Tasks.Update": tasks.update,
       "Tasks.Wait": tasks.wait,
       "Tasks.Delete": tasks.delete,
       "Tasks.Pids": ({ id }) => tasks.pids(id),

@@ -10,7 +10,9 @@ import {
   Hosted,
   HostEvent,
   HostSignal,
-  Ref
+  Ref,
+  Updated,
+  UpdateRequest
 } from "../schema/Host.ts"
 import { ContainerId, Namespace } from "../schema/Ids.ts"
 import { Exit, TerminalSize } from "../schema/Process.ts"
@@ -33,6 +35,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Signal", { payload: HostSignal, success: done, error }),
   Rpc.make("Pause", { payload: ContainerRef, success: done, error }),
   Rpc.make("Resume", { payload: ContainerRef, success: done, error }),
+  Rpc.make("Update", { payload: UpdateRequest, success: Updated, error }),
   Rpc.make("Delete", { payload: ContainerRef, success: DeleteResult, error }),
   Rpc.make("DeleteExec", { payload: Ref, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ContainerRef, success: Schema.Array(Schema.Int), error }),

@@ -18,6 +18,8 @@ import {
   StdinRequest,
   StopRequest,
   StopResult,
+  UpdateResult,
+  UpdateTask,
   WaitRequest
 } from "../schema/Requests.ts"
 import { ProcessInfo, Stats } from "../schema/Stats.ts"
@@ -34,6 +36,7 @@ export class TasksRpc extends RpcGroup.make(
   Rpc.make("Stop", { payload: StopRequest, success: StopResult, error }),
   Rpc.make("Pause", { payload: ById, success: Task, error }),
   Rpc.make("Resume", { payload: ById, success: Task, error }),
+  Rpc.make("Update", { payload: UpdateTask, success: UpdateResult, error }),
   Rpc.make("Wait", { payload: WaitRequest, success: Exit, error }),
   Rpc.make("Delete", { payload: DeleteTask, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ById, success: Schema.Array(Schema.Int), error }),

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { ContainerId, ExecId, Namespace, RuntimeName } from "./Ids.ts"
 import { OciProcess, VettedSpec } from "./OciSpec.ts"
 import { Exit, Stdio } from "./Process.ts"
+import { Resources } from "./Resources.ts"
 import { Identity } from "./TaskState.ts"
 
 /** Names a process: init where `execId` is null. */
@@ -35,6 +36,14 @@ export type Hosted = typeof Hosted.Type
 
 export const ExecRequest = Schema.Struct({ ...ContainerRef.fields, execId: ExecId, process: OciProcess, ...io })
 export type ExecRequest = typeof ExecRequest.Type
+
+/** Limits of a live container that are to change; the others stay as they are. */
+export const UpdateRequest = Schema.Struct({ ...ContainerRef.fields, resources: Resources })
+export type UpdateRequest = typeof UpdateRequest.Type
+
+/** The limits that the kernel holds, read before and after an update; -1 is no limit. */
+export const Updated = Schema.Struct({ before: Resources, after: Resources })
+export type Updated = typeof Updated.Type
 
 /**
  * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `freezing` while the

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { ContainerId, ExecId, Seq } from "./Ids.ts"
 import { OciProcess } from "./OciSpec.ts"
 import { Exit, Stdio, TerminalSize } from "./Process.ts"
+import { Resources } from "./Resources.ts"
 import { StopStage } from "./Task.ts"
 
 const id = ContainerId
@@ -56,6 +57,27 @@ export type StopRequest = typeof StopRequest.Type
 
 export const StopResult = Schema.Struct({ stage: StopStage, exit: Exit })
 export type StopResult = typeof StopResult.Type
+
+/** Changes what it names and leaves the rest; an annotation that is `null` is removed. With neither it only reads the limits. */
+export const UpdateTask = Schema.Struct({
+  id,
+  resources: Schema.optionalKey(Resources),
+  annotations: Schema.optionalKey(
+    Schema.Record(
+      Schema.NonEmptyString.check(Schema.isMaxLength(1024)),
+      Schema.NullOr(Schema.String.check(Schema.isMaxLength(65_536)))
+    )
+  )
+})
+export type UpdateTask = typeof UpdateTask.Type
+
+/** `resources`: the limits as the kernel holds them now, rounded as it does; -1 is no limit. `annotations`: all that the container has. */
+export const UpdateResult = Schema.Struct({
+  id,
+  resources: Resources,
+  annotations: Schema.Record(Schema.String, Schema.String)
+})
+export type UpdateResult = typeof UpdateResult.Type
 
 /** For ever without `timeoutMillis`. */
 export const WaitRequest = Schema.Struct({ id, execId, timeoutMillis: Schema.optionalKey(milliseconds) })

@@ -7,6 +7,8 @@ import type { Effect } from "effect"
 import type { InvalidArgument, RuntimeFailed, Unavailable, Unsupported } from "../schema/Errors.ts"
 import type { ContainerId, ExecId, Namespace, RuntimeName } from "../schema/Ids.ts"
 import type { OciProcess } from "../schema/OciSpec.ts"
+import type { Updated } from "../schema/Host.ts"
+import type { Resources } from "../schema/Resources.ts"
 import type { DriverInfo } from "../schema/Runtime.ts"
 
 /** A container as a driver knows it. `bundle` is the absolute path of the folder that holds `config.json`. */
@@ -44,6 +46,11 @@ export interface Driver {
   ) => Effect.Effect<number, DriverError>
   readonly pause: (target: Target) => Effect.Effect<void, DriverError>
   readonly resume: (target: Target) => Effect.Effect<void, DriverError>
+  /**
+   * Sets the limits that are named, all or none: where one is refused, or the call is interrupted, what was set is put back. Answers what the kernel held
+   * before and holds after. Unsupported where this host or driver has no such limit.
+   */
+  readonly update: (target: Target, changes: Resources) => Effect.Effect<Updated, DriverError>
   /** Removes every trace; `force` kills what still runs. A container that is not there is a success. */
   readonly delete: (target: Target, options: { readonly force: boolean }) => Effect.Effect<void, DriverError>
   /** Every pid in the container, as the host sees them. */

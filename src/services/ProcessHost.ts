@@ -14,7 +14,9 @@ import type {
   Hosted,
   HostEvent,
   HostSignal,
-  Ref
+  Ref,
+  Updated,
+  UpdateRequest
 } from "../schema/Host.ts"
 import type { ContainerId, Namespace } from "../schema/Ids.ts"
 import type { ProcessInfo, Stats } from "../schema/Stats.ts"
@@ -37,6 +39,8 @@ export class ProcessHost extends Context.Service<
     readonly signal: (request: HostSignal) => Effect.Effect<void, HostError>
     readonly pause: (ref: ContainerRef) => Effect.Effect<void, HostError>
     readonly resume: (ref: ContainerRef) => Effect.Effect<void, HostError>
+    /** Changes limits, all that are named or none; one update of a container at a time. NotFound where its init has ended. */
+    readonly update: (request: UpdateRequest) => Effect.Effect<Updated, HostError>
     /** Kills what runs, waits for its exits and removes every trace. Of a container that is not there: an empty result. */
     readonly delete: (ref: ContainerRef) => Effect.Effect<DeleteResult, HostError>
     /** Forgets an exec; kills it first where it runs. Answers its exit, null where there is no such exec. */

@@ -21,6 +21,8 @@ import type {
   StdinRequest,
   StopRequest,
   StopResult,
+  UpdateResult,
+  UpdateTask,
   WaitRequest
 } from "../schema/Requests.ts"
 import type { ProcessInfo, Stats } from "../schema/Stats.ts"
@@ -41,6 +43,11 @@ export class Tasks extends Context.Service<
     readonly stop: (request: StopRequest) => Effect.Effect<StopResult, BerthError>
     readonly pause: (id: ContainerId) => Effect.Effect<Task, BerthError>
     readonly resume: (id: ContainerId) => Effect.Effect<Task, BerthError>
+    /**
+     * Changes limits and annotations of a created, running or paused task, all that are named or none, and stores them with the container. Answers the limits
+     * that the kernel holds then.
+     */
+    readonly update: (request: UpdateTask) => Effect.Effect<UpdateResult, BerthError>
     /** The exit of the process, as often as asked, before and after it; WaitTimeout. */
     readonly wait: (request: WaitRequest) => Effect.Effect<Exit, BerthError>
     /** Removes the task and returns its exit, `null` where it never ran. The container stays. */

@@ -16,6 +16,9 @@ export const fields = {
   memorySwap: optional(Schema.Int),
   cpus: optional(Schema.Finite),
   cpuShares: optional(Schema.Int),
+  /** Microseconds of processor time in each `cpuPeriod`, which is 100000 where absent; another way to say `cpus`. */
+  cpuQuota: optional(Schema.Int),
+  cpuPeriod: optional(Schema.Int),
   cpusetCpus: optional(Schema.String),
   cpusetMems: optional(Schema.String),
   pidsLimit: optional(Schema.Int),
@@ -57,7 +60,18 @@ const section = <A extends object>(base: A | undefined, given: { readonly [K in 
 /** The resources, with only the sections that something was said about. */
 export const make = (options: ResourceOptions): Result.Result<Resources, Problem> =>
   Result.gen(function* () {
-    const { blkioWeight, cpuShares, cpus, cpusetCpus, cpusetMems, memory, memoryReservation, memorySwap } = options
+    const {
+      blkioWeight,
+      cpuPeriod,
+      cpuQuota,
+      cpuShares,
+      cpus,
+      cpusetCpus,
+      cpusetMems,
+      memory,
+      memoryReservation,
+      memorySwap
+    } = options
     yield* limit("memory", memory)
     yield* limit("memoryReservation", memoryReservation)
     yield* limit("memorySwap", memorySwap)
@@ -65,6 +79,11 @@ export const make = (options: ResourceOptions): Result.Result<Resources, Problem
     yield* notAbove("memoryReservation", memoryReservation, "memory", memory)
     yield* between("cpus", cpus, 0.01, 1_000_000)
     yield* between("cpuShares", cpuShares, 2, 262_144)
+    if (cpuQuota !== -1) yield* between("cpuQuota", cpuQuota, 1000, 2 ** 44)
+    yield* between("cpuPeriod", cpuPeriod, 1000, 1_000_000)
+    if (cpus !== undefined && (cpuQuota !== undefined || cpuPeriod !== undefined)) {
+      return yield* fail("cpus", "says the same as cpuQuota and cpuPeriod; give one or the other")
+    }
     yield* between("blkioWeight", blkioWeight, 10, 1000)
     yield* set("cpusetCpus", cpusetCpus)
     yield* set("cpusetMems", cpusetMems)
@@ -74,7 +93,14 @@ export const make = (options: ResourceOptions): Result.Result<Resources, Problem
     const pidsLimit = options.pidsLimit === 0 ? -1 : options.pidsLimit
     const sections = {
       memory: section(raw?.memory, { limit: memory, reservation: memoryReservation, swap: memorySwap }),
-      cpu: section(raw?.cpu, { ...bandwidth, shares: cpuShares, cpus: cpusetCpus, mems: cpusetMems }),
+      cpu: section(raw?.cpu, {
+        quota: cpuQuota,
+        period: cpuPeriod,
+        ...bandwidth,
+        shares: cpuShares,
+        cpus: cpusetCpus,
+        mems: cpusetMems
+      }),
       pids: section(raw?.pids, { limit: pidsLimit }),
       blockIO: section(raw?.blockIO, { weight: blkioWeight })
     }

@@ -131,7 +131,7 @@ const limits = (options: SpecOptions, privileged: boolean, host: HostFacts) =>
     if (options.memorySwap !== undefined && options.memorySwap !== -1 && options.memory === undefined) {
       return yield* fail("memorySwap", "needs memory, which it includes")
     }
-    const given = yield* ResourceOptions.make(options)
+    const given = withoutUnlimited(yield* ResourceOptions.make(options))
     if (host.cgroupVersion === 1 && given.unified !== undefined) {
       return yield* fail("resources.unified", "this host has cgroup v1")
     }
@@ -142,6 +142,17 @@ const limits = (options: SpecOptions, privileged: boolean, host: HostFacts) =>
     const resources: Resources = { ...given, devices: rules }
     return { nodes, resources }
   })
+
+/** A new container has no limit where nothing is said of it, and not every runtime understands -1. */
+const withoutUnlimited = ({ cpu, pids, ...given }: Resources): Resources => {
+  const { quota, ...rest } = cpu ?? {}
+  const limited = quota === -1 ? rest : cpu
+  return {
+    ...given,
+    ...(limited === undefined || Object.keys(limited).length === 0 ? {} : { cpu: limited }),
+    ...(pids === undefined || pids.limit === -1 ? {} : { pids })
+  }
+}
 
 const cgroupsPath = (path: string): Result.Result<string, Problem> =>
   /^(?:\/[^/\0]+)+$/.test(path) && !path.split("/").includes("..")

@@ -4,7 +4,7 @@ import * as ProcessMachine from "../../src/actors/ProcessMachine.ts"
 import * as TaskMachine from "../../src/actors/TaskMachine.ts"
 import type { Addressed, Step, Tree } from "../../src/actors/TaskTree.ts"
 import { addExec, step } from "../../src/actors/TaskTree.ts"
-import { ExecId } from "../../src/schema/Ids.ts"
+import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import type { Exit } from "../../src/schema/Process.ts"
 import type { ProcessState, TaskState } from "../../src/schema/TaskState.ts"
 import { at, exitOf, identity, processOf, taskOf, taskStates } from "../support/records.ts"
@@ -236,6 +236,7 @@ describe("whatever the order of inputs", () => {
     TaskMachine.Command.Pause(),
     TaskMachine.Command.Resume(),
     ...[9, 15].map((signal) => TaskMachine.Command.Signal({ signal, all: false })),
+    TaskMachine.Command.Update({ change: { id: ContainerId.make("web") } }),
     ...[false, true].map((force) => TaskMachine.Command.Delete({ force })),
     TaskMachine.Report.CreateDone({ identity, bundle: "/b" }),
     TaskMachine.Report.CreateFailed(),

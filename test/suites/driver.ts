@@ -226,6 +226,31 @@ export const driverSuite = (
       }
     }
 
+    if (can("update")) {
+      it.effect("update: sets what is named, and answers what held before and holds now", () =>
+        Effect.gen(function* () {
+          const driver = yield* driverOf(under)
+          const { child, target } = yield* running(driver, ["sleep", "100"])
+          const first = yield* driver.update(target, { pids: { limit: 50 }, cpu: { shares: 512 } })
+          const second = yield* driver.update(target, { pids: { limit: 60 } })
+          assert.deepStrictEqual([second.before, second.after.pids?.limit], [first.after, 60])
+          assert.deepStrictEqual([first.after.pids?.limit, second.after.cpu?.shares], [50, 512])
+          yield* (yield* ProcessReaper).signal(child.identity, sigkill)
+          yield* child.exit
+          yield* driver.delete(target, { force: true })
+          assert.notStrictEqual(reasonOf(yield* Effect.flip(driver.update(target, { pids: { limit: 9 } }))), "deadline")
+        })
+      )
+    } else {
+      it.effect("update is Unsupported", () =>
+        Effect.gen(function* () {
+          const driver = yield* driverOf(under)
+          const { target } = yield* running(driver, ["sleep", "100"])
+          assert.strictEqual(reasonOf(yield* Effect.flip(driver.update(target, {}))), "Unsupported")
+        })
+      )
+    }
+
     if (can("pause")) {
       it.effect("pause: nothing goes on until resume", () =>
         Effect.gen(function* () {

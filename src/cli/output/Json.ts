@@ -5,7 +5,7 @@ import { Event } from "../../schema/Events.ts"
 import * as OciJson from "../../schema/OciJson.ts"
 import { OciSpec } from "../../schema/OciSpec.ts"
 import { Exit, Process } from "../../schema/Process.ts"
-import { ServerInfo, StopResult } from "../../schema/Requests.ts"
+import { ServerInfo, StopResult, UpdateResult } from "../../schema/Requests.ts"
 import { DriverInfo } from "../../schema/Runtime.ts"
 import { ProcessInfo, Stats } from "../../schema/Stats.ts"
 import { Task } from "../../schema/Task.ts"
@@ -46,4 +46,5 @@ export const event = (value: Event) => {
 export const driver = encoder(DriverInfo)
 export const serverInfo = encoder(ServerInfo)
 export const stopResult = encoder(StopResult)
+export const updateResult = encoder(UpdateResult)
 export const spec = encoder(OciSpec)

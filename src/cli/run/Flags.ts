@@ -4,6 +4,7 @@ import type { Command } from "effect/cli"
 import { ContainerId, ExecId, RuntimeName } from "../../schema/Ids.ts"
 import { Cpus, Size, SizeLimit } from "../../schema/Units.ts"
 import * as Params from "../Params.ts"
+import { resourceFlags } from "./ResourceFlags.ts"
 
 const size = (name: string, description: string) =>
   Flag.String(name).pipe(
@@ -79,6 +80,7 @@ export const specFlags = {
   cpusetMems: Params.text("cpuset-mems", "<LIST>", "The memory nodes that it may use"),
   pidsLimit: whole("pids-limit", "Most processes and threads, -1 for no limit"),
   blkioWeight: whole("blkio-weight", "Its share of block I/O, from 10 to 1000"),
+  ...resourceFlags,
   mount: Params.texts(
     "mount",
     "<type=…,src=…,dst=…>",

@@ -11,7 +11,8 @@ export const deviceNumbers = (rdev: bigint) => ({
   minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n))
 })
 
-const device = Effect.fnUntraced(function* (path: string) {
+/** What the node at a path is; null for anything but a device. */
+export const device = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const { gid, mode, rdev, type, uid } = yield* fs.stat(path)
   if (type !== "CharacterDevice" && type !== "BlockDevice") return null

@@ -15,6 +15,7 @@ import { keyValues } from "../KeyValues.ts"
 import { misuse } from "../output/Usage.ts"
 import type { CreateFlags, ProcessFlags } from "./Flags.ts"
 import { hostFacts } from "./HostInput.ts"
+import { deviceLimits } from "./ResourceFlags.ts"
 
 /** The options whose names are not simply those of the specification's fields. */
 const irregular: { readonly [field: string]: string } = {
@@ -107,7 +108,7 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
     terminal: whenSet(flags.terminal),
     consoleSize: Option.none(),
     cgroupsPath: Option.none(),
-    resources: Option.none(),
+    resources: yield* deviceLimits(command, flags),
     mounts: unlessEmpty(yield* each(flags.mount, MountOption.parse)),
     capAdd: unlessEmpty(flags.capAdd),
     capDrop: unlessEmpty(flags.capDrop),
@@ -129,6 +130,8 @@ const shape = Effect.fnUntraced(function* (command: string, flags: CreateFlags) 
     cpuShares,
     cpusetCpus,
     cpusetMems,
+    cpuQuota: flags.cpuQuota,
+    cpuPeriod: flags.cpuPeriod,
     pidsLimit,
     blkioWeight: flags.blkioWeight
   })

@@ -35,7 +35,7 @@ const sampleOf = (container: Container, now: number): Omit<Stats, "containerId" 
       cache: 0,
       rss: usage,
       swap: 0,
-      limit: container.limits.memory ?? machineMemory,
+      limit: positive(container.limits.memory?.limit) ?? machineMemory,
       swapLimit: 0,
       peak: peakOf(container),
       pageFaults: 0,
@@ -43,7 +43,7 @@ const sampleOf = (container: Container, now: number): Omit<Stats, "containerId" 
       oomKills: container.oomKills,
       events: { low: 0, high: 0, max: 0, oom: container.oomKills, oomGroupKill: 0 }
     },
-    pids: { current: container.procs.size, limit: container.limits.pids },
+    pids: { current: container.procs.size, limit: positive(container.limits.pids?.limit) },
     io: [],
     hugetlb: null,
     network: null,
@@ -51,8 +51,11 @@ const sampleOf = (container: Container, now: number): Omit<Stats, "containerId" 
   }
 }
 
+/** Zero and less is no limit. */
+const positive = (limit: number | undefined | null) => (limit != null && limit > 0 ? limit : null)
+
 const peakOf = ({ limits, mostProcs, oomKills }: Container) =>
-  oomKills > 0 ? (limits.memory ?? machineMemory) : mostProcs * mebibyte
+  oomKills > 0 ? (positive(limits.memory?.limit) ?? machineMemory) : mostProcs * mebibyte
 
 const infoOf = ({ args, around, bornAt, cpuTime, identity, kind, stopped }: Proc): ProcessInfo => ({
   pid: identity.pid,

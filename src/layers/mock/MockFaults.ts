@@ -17,6 +17,7 @@ export interface Failures {
   readonly exec: DriverError
   readonly pause: DriverError
   readonly resume: DriverError
+  readonly update: DriverError
   readonly delete: DriverError
   readonly pids: DriverError
   readonly open: ResourceExhausted | Unavailable
@@ -51,6 +52,7 @@ export const makeFaults = () => {
     exec: [],
     pause: [],
     resume: [],
+    update: [],
     delete: [],
     pids: [],
     open: [],

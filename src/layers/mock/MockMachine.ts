@@ -5,6 +5,7 @@
 import { Clock, DateTime, Deferred, Effect, PubSub, Queue } from "effect"
 import type { ContainerId, Namespace, ProcessRef } from "../../schema/Ids.ts"
 import { containerKey, processKey } from "../../schema/Ids.ts"
+import type { Resources } from "../../schema/Resources.ts"
 import type { Identity } from "../../schema/TaskState.ts"
 import type { Reaped } from "../../services/ProcessReaper.ts"
 import type { Machinery } from "./MockLife.ts"
@@ -29,19 +30,14 @@ export interface Container extends Surroundings {
   /** Of init. */
   readonly args: ReadonlyArray<string>
   status: "created" | "running" | "stopped"
+  /** What its specification limits, or what it was changed to. */
+  limits: Resources
   /** Those that live, oldest first. */
   readonly procs: Set<Proc>
-  readonly limits: Limits
   /** The most processes that it ever had. */
   mostProcs: number
   /** Processes killed for want of memory. */
   oomKills: number
-}
-
-/** What its specification limits, in bytes and in processes; `null` where it does not. */
-export interface Limits {
-  readonly memory: number | null
-  readonly pids: number | null
 }
 
 /** What a new process is made of. */
@@ -131,7 +127,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
   const create = (
     of: { readonly namespace: Namespace; readonly containerId: ContainerId },
     isolated: boolean,
-    limits: Limits,
+    limits: Resources,
     birth: Birth
   ) =>
     Effect.suspend(() => {

@@ -11,8 +11,10 @@ import type { OciProcess, OciSpec } from "../../schema/OciSpec.ts"
 import type { Capability } from "../../schema/Runtime.ts"
 import type { Descriptors, Driver, DriverError, Target } from "../../services/OciRuntime.ts"
 import { OciRuntime } from "../../services/OciRuntime.ts"
+import type { Resources } from "../../schema/Resources.ts"
+import * as Limits from "../../spec/Limits.ts"
 import type { Failures } from "./MockFaults.ts"
-import type { Birth, Container, Limits } from "./MockMachine.ts"
+import type { Birth, Container } from "./MockMachine.ts"
 import type { Proc } from "./MockProcess.ts"
 import { doom } from "./MockProcess.ts"
 import { MockWorld } from "./MockWorld.ts"
@@ -31,7 +33,7 @@ const name = RuntimeName.make("mock")
 export const failed = (command: Command, detail: string, reason: RuntimeFailed["reason"] = "failed"): RuntimeFailed =>
   new RuntimeFailed({ runtime: name, command, exitCode: reason === "deadline" ? -1 : 1, reason, detail, log: [detail] })
 
-const defaults: ReadonlyArray<Capability> = ["isolation", "exec", "pause"]
+const defaults: ReadonlyArray<Capability> = ["isolation", "exec", "pause", "update"]
 const blank = { name, binary: null, version: null, available: true, problem: null, mend: null, default: true }
 
 const initOf = ({ containerId, namespace }: Target): ProcessRef => ({ namespace, containerId, execId: null })
@@ -40,11 +42,7 @@ const initOf = ({ containerId, namespace }: Target): ProcessRef => ({ namespace,
 const isolates = (spec: OciSpec): boolean =>
   spec.linux?.namespaces?.some(({ path, type }) => type === "pid" && path === undefined) ?? true
 
-const limitsOf = ({ linux }: OciSpec): Limits => ({
-  memory: positive(linux?.resources?.memory?.limit),
-  pids: positive(linux?.resources?.pids?.limit)
-})
-const positive = (limit: number | undefined | null) => (limit != null && limit > 0 ? limit : null)
+const limitsOf = ({ linux }: OciSpec): Resources => Limits.unflatten(Limits.flatten(linux?.resources ?? {}))
 
 const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadline = "30 seconds" }: RuntimeOptions) {
   const { bundles, guard, machine, pipes, programOf } = (yield* MockWorld).inner
@@ -153,6 +151,24 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
       })
     )
 
+  const update: Driver["update"] = Effect.fn("MockRuntime.update")(function* (target, changes) {
+    yield* requires("update")
+    let before: Resources | undefined
+    const work = onContainer("update", target, (container) => {
+      if (container.status === "stopped") return refuse("update", "container not running")
+      before = container.limits
+      const after = Limits.unflatten(new Map([...Limits.flatten(before), ...Limits.flatten(changes)]))
+      container.limits = after
+      return Effect.succeed({ before, after })
+    })
+    return yield* Effect.onExit(work, (exit) =>
+      Effect.sync(() => {
+        const container = machine.containers.get(containerKey(target))
+        if (Exit.isFailure(exit) && container !== undefined) container.limits = before ?? container.limits
+      })
+    )
+  })
+
   const remove: Driver["delete"] = Effect.fn("MockRuntime.delete")((target, { force }) => {
     const container = machine.containers.get(containerKey(target))
     const work = Effect.suspend(() => {
@@ -171,6 +187,7 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     exec,
     pause: Effect.fn("MockRuntime.pause")((target) => freeze("pause", target)),
     resume: Effect.fn("MockRuntime.resume")((target) => freeze("resume", target)),
+    update,
     delete: remove,
     pids: Effect.fn("MockRuntime.pids")((target) =>
       onContainer("pids", target, ({ procs }) => Effect.sync(() => Array.from(procs, ({ identity }) => identity.pid)))

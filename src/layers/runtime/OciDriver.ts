@@ -13,6 +13,7 @@ import type { Descriptors, Driver, Target } from "../../services/OciRuntime.ts"
 import { Children } from "../posix/Children.ts"
 import { codeOf } from "../posix/Libc.ts"
 import * as Leftovers from "./Leftovers.ts"
+import * as LiveUpdate from "./LiveUpdate.ts"
 import * as Bundle from "./Bundle.ts"
 import * as RuntimeLog from "./RuntimeLog.ts"
 import * as Spawn from "./Spawn.ts"
@@ -24,6 +25,7 @@ export interface Deadlines {
   readonly exec: Duration.Input
   readonly pause: Duration.Input
   readonly resume: Duration.Input
+  readonly update: Duration.Input
   readonly delete: Duration.Input
   readonly pids: Duration.Input
 }
@@ -34,6 +36,7 @@ export const defaultDeadlines: Deadlines = {
   exec: "30 seconds",
   pause: "10 seconds",
   resume: "10 seconds",
+  update: "10 seconds",
   delete: "30 seconds",
   pids: "10 seconds"
 }
@@ -53,6 +56,8 @@ export interface Options {
    * state.
    */
   readonly grace?: Duration.Input
+  /** A folder that stands for `/`, with `proc` and `sys` in it, where limits are read and written. */
+  readonly systemRoot?: string
 }
 
 interface Call {
@@ -239,6 +244,31 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     return (yield* Effect.fromOption(decodePids(text), () => failed(call, 0, `not a list of pids: ${text}`))) ?? []
   })
 
+  const update: Driver["update"] = Effect.fn("OciDriver.update")(function* (target, changes) {
+    const file = join(target.bundle, "update.json")
+    const args = ["update", "--resources", file, target.containerId]
+    yield* requires("update")
+    return yield* LiveUpdate.run({
+      runtime: info.name,
+      where: {
+        root: options.systemRoot ?? "",
+        pid: Option.getOrNull(readPid(join(target.bundle, "init.pid"))),
+        cgroupsPath: Option.getOrNull(Bundle.cgroupsPath(target.bundle))
+      },
+      changes,
+      call: (resources) =>
+        Effect.try({
+          try: () => writeFileSync(file, OciJson.stringify(resources), { mode: 0o600 }),
+          catch: (error) =>
+            failed({ command: "update", target, args }, -1, `its resources file cannot be written: ${codeOf(error)}`)
+        }).pipe(
+          Effect.andThen(invoke({ command: "update", target, args })),
+          Effect.ensuring(remove(file)),
+          Effect.asVoid
+        )
+    })
+  })
+
   const driver: Driver = {
     info,
     create,
@@ -246,6 +276,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     exec,
     pause: Effect.fn("OciDriver.pause")((target) => Effect.andThen(requires("pause"), simple("pause", target))),
     resume: Effect.fn("OciDriver.resume")((target) => Effect.andThen(requires("pause"), simple("resume", target))),
+    update,
     delete: Effect.fn("OciDriver.delete")((target, { force }) => destroy(target, force)),
     pids
   }

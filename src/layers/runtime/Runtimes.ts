@@ -28,6 +28,8 @@ export interface Options {
   readonly runtimes?: Readonly<Record<string, Configured>>
   readonly deadlines?: Partial<OciDriver.Deadlines>
   readonly cgroupRoot?: string
+  /** A folder that stands for `/` where drivers read and write limits. */
+  readonly systemRoot?: string
   /**
    * The environment that runtimes get, PATH in it tells where they are looked for; a few variables of this process by
    * default.
@@ -145,6 +147,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       args,
       root: join(options.stateDir, info.name),
       env,
+      ...(options.systemRoot === undefined ? {} : { systemRoot: options.systemRoot }),
       ...(options.deadlines === undefined ? {} : { deadlines: options.deadlines })
     }).pipe(Effect.provideService(Children, children))
   })

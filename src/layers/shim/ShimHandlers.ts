@@ -45,6 +45,7 @@ export const layer = (options: { readonly version: string; readonly stop: Effect
         Signal: (request) => done(host.signal(request)),
         Pause: (ref) => done(host.pause(ref)),
         Resume: (ref) => done(host.resume(ref)),
+        Update: host.update,
         Delete: host.delete,
         DeleteExec: host.deleteExec,
         Pids: host.pids,

@@ -150,6 +150,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     signal: (request) => Effect.asVoid(call((client) => client.Signal(request))),
     pause: (ref) => Effect.asVoid(call((client) => client.Pause(ref))),
     resume: (ref) => Effect.asVoid(call((client) => client.Resume(ref))),
+    update: (request) => call((client) => client.Update(request)),
     delete: (ref) =>
       call((client) => client.Delete(ref)).pipe(Effect.tap(() => keeper.release({ ...ref, execId: null }))),
     deleteExec: (ref) => call((client) => client.DeleteExec(ref)).pipe(Effect.tap(() => keeper.release(ref))),

@@ -342,6 +342,22 @@ export class FakeDaemon {
           return running.exit
         })
       ),
+    update: (request) =>
+      this.#call(
+        "tasks.update",
+        request,
+        Effect.as(this.#running(request.id), {
+          id: request.id,
+          resources: {
+            memory: { limit: 67_108_864, swap: -1 },
+            cpu: { quota: 150_000, period: 100_000 },
+            ...request.resources
+          },
+          annotations: Object.fromEntries(
+            Object.entries(request.annotations ?? {}).flatMap(([key, value]) => (value === null ? [] : [[key, value]]))
+          )
+        })
+      ),
     pids: (id) =>
       this.#call(
         "tasks.pids",
