@@ -16,12 +16,14 @@ import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
+import { OutputLog } from "../services/OutputLog.ts"
 import { ContainerEdits } from "./ContainerEdits.ts"
 
 const make = Effect.gen(function* () {
   const bus = yield* EventBus
   const config = yield* Config
   const edits = yield* ContainerEdits
+  const outputLog = yield* OutputLog
   const runtime = yield* OciRuntime
   const store = yield* MetadataStore
 
@@ -86,6 +88,8 @@ const make = Effect.gen(function* () {
     const namespace = yield* CurrentNamespace
     const payload: Payload = { topic: "/containers/delete", event: { id } }
     yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
+    // Of a create that was cut off before it was written down a log may be left, which nobody else knows of.
+    yield* outputLog.remove({ namespace, containerId: id, execId: null })
   })
 
   return Containers.of({ create, get, list, update, delete: remove })

@@ -1,17 +1,18 @@
 /** What a host brings to its end though its daemon gave it up: the daemon learns of it late, and then it is so. And what could not be removed is not gone. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger } from "effect"
+import { Effect, Fiber, Layer, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Berth from "../../src/actors/Berth.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ShimLost, Unavailable } from "../../src/schema/Errors.ts"
 import { ContainerId } from "../../src/schema/Ids.ts"
-import type { Containers } from "../../src/services/Containers.ts"
+import { Containers } from "../../src/services/Containers.ts"
 import type { Events } from "../../src/services/Events.ts"
+import { MemoryOutput } from "../../src/services/MemoryOutput.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
-import { containerOf, createdOf, ground, history } from "../support/pretended.ts"
+import { containerOf, createdOf, ground, history, namespace, whole } from "../support/pretended.ts"
 
 const quiet = Layer.provide(Logger.layer([]))
 const id = ContainerId.make("web")
@@ -101,3 +102,16 @@ it.effect("a half-made task that could not be removed is still there, and can be
     })
   )
 })
+
+it.effect("the log of a create that was cut off before it was written down goes with its container", () =>
+  Effect.gen(function* () {
+    const { append, outputLog } = yield* MemoryOutput
+    const ref = { namespace, containerId: id, execId: null }
+    const kept = Effect.map(Stream.runCollect(outputLog.read(ref, { ended: null })), ({ length }) => length)
+    yield* containerOf("web", ...forever)
+    yield* append(ref, "stdout", new Uint8Array([1]))
+    assert.strictEqual(yield* kept, 1)
+    yield* (yield* Containers).delete(id)
+    assert.strictEqual(yield* kept, 0)
+  }).pipe(Effect.provide(whole().pipe(quiet)))
+)

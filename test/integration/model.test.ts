@@ -17,7 +17,8 @@ for (const place of realPlaces(["daemon"])) {
           (seed) => play(seed, length, place.rootfs),
           { concurrency: 4, discard: true }
         ),
-      45_000
+      // A quarter of a minute where nothing else runs.
+      120_000
     )
   })
 }
