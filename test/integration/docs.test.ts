@@ -155,7 +155,7 @@ for (const document of documents) {
         assert.isAbove(count, 0)
         assert.strictEqual(yield* shell("berth ps -a --json", cwd, env), "[]\n", `${document} leaves containers`)
       }),
-    60_000
+    120_000
   )
 }
 

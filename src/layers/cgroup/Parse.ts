@@ -16,9 +16,9 @@ export const amount = (text: string | null): number | null => {
 /** The value of a key in lines of `key value`. */
 export const field = (text: string | null, key: string): number | null => {
   if (text === null) return null
-  const before = `\n${text}`.indexOf(`\n${key} `)
-  if (before === -1) return null
-  const start = before + key.length + 1
+  const line = text.startsWith(`${key} `) ? 0 : text.indexOf(`\n${key} `) + 1
+  if (line === 0 && !text.startsWith(`${key} `)) return null
+  const start = line + key.length + 1
   const end = text.indexOf("\n", start)
   return amount(text.slice(start, end === -1 ? undefined : end))
 }
