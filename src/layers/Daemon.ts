@@ -11,6 +11,8 @@ import { configure } from "./DaemonOptions.ts"
 import type { DaemonOptions } from "./DaemonOptions.ts"
 import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
+import * as Preflight from "./runtime/Preflight.ts"
+import * as HostSwitch from "./runtime/HostSwitch.ts"
 import * as RuntimeTable from "./RuntimeTable.ts"
 import * as HttpServer from "./server/HttpServer.ts"
 import { bound, parse } from "./server/Listen.ts"
@@ -43,6 +45,11 @@ export const runDaemon = Effect.fn("runDaemon")(
     // Before anything is touched that a daemon which is there already may be using.
     yield* Effect.forEach(addresses, bound, { discard: true })
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
+    yield* HostSwitch.set(settings.config.state, settings.hostDriver)
+    yield* Effect.provide(
+      Preflight.check(settings.config.runtime),
+      Local.runtimes({ state: settings.config.state, runtimes: settings.runtimes })
+    )
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
     if (first === undefined) return yield* Effect.never

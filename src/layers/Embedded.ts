@@ -5,8 +5,10 @@ import { join } from "node:path"
 import * as Berth from "../actors/Berth.ts"
 import { Config } from "../services/Config.ts"
 import { configure } from "./DaemonOptions.ts"
+import type { DaemonOptions } from "./DaemonOptions.ts"
 import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
+import * as HostSwitch from "./runtime/HostSwitch.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
 
@@ -17,13 +19,19 @@ export interface EmbeddedOptions {
   readonly state: string
   /** Driver of containers that name none; by default the best that works. */
   readonly runtime?: string
+  /** Allows plain processes of the host, which are not isolated (`runtime: "host"`); not allowed by default. */
+  readonly hostDriver?: boolean
 }
 
+const configured = (options: DaemonOptions) =>
+  Effect.tap(configure(options), ({ config, hostDriver }) => HostSwitch.set(config.state, hostDriver))
+
 /** Containers, Tasks, Events and System in this process, which becomes the parent (the child subreaper) of every container process. */
-export const layerEmbedded = ({ root, runtime = "auto", state }: EmbeddedOptions) =>
+export const layerEmbedded = ({ hostDriver = false, root, runtime = "auto", state }: EmbeddedOptions) =>
   Layer.unwrap(
-    Effect.map(configure({ root, state, runtime, listen: [], config: null }), ({ config, runtimes, synchronous }) =>
-      Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
+    Effect.map(configured({ root, state, runtime, hostDriver, listen: [], config: null }), (settings) => {
+      const { config, runtimes, synchronous } = settings
+      return Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
         Layer.provide([
           Local.layer({ state: config.state, runtimes }),
           SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
@@ -32,5 +40,5 @@ export const layerEmbedded = ({ root, runtime = "auto", state }: EmbeddedOptions
           Layer.succeed(Config, config)
         ])
       )
-    )
+    })
   ).pipe(Layer.provide(NodeServices.layer))

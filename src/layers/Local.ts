@@ -7,6 +7,7 @@ import * as LocalIo from "./io/LocalIo.ts"
 import { Children } from "./posix/Children.ts"
 import { Libc } from "./posix/Libc.ts"
 import * as Reaper from "./Reaper.ts"
+import * as HostSwitch from "./runtime/HostSwitch.ts"
 import * as Runtimes from "./runtime/Runtimes.ts"
 import type { RuntimeTable } from "./RuntimeTable.ts"
 
@@ -15,20 +16,17 @@ export interface LocalOptions {
   readonly runtimes: RuntimeTable
 }
 
+const drivers = ({ runtimes, state }: LocalOptions) =>
+  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes, hostDriver: () => HostSwitch.isEnabled(state) })
+
 /** The drivers of this machine. */
-export const runtimes = ({ runtimes, state }: LocalOptions) =>
-  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes }).pipe(
-    Layer.provide(Children.layer),
-    Layer.provide(Libc.layer)
-  )
+export const runtimes = (options: LocalOptions) =>
+  drivers(options).pipe(Layer.provide(Children.layer), Layer.provide(Libc.layer))
 
 /** Takes over what an earlier host of the state folder left, then serves. */
 export const layer = (options: LocalOptions) =>
   LocalHost.layer.pipe(
-    Layer.provide([
-      Reaper.layer,
-      Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })
-    ]),
+    Layer.provide([Reaper.layer, drivers(options)]),
     Layer.provide([LocalIo.layer, FileTaskDirectory.layer({ state: options.state })]),
     Layer.provide(Children.layer),
     Layer.provide(Libc.layer)

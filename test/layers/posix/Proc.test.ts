@@ -12,7 +12,7 @@ describe("Proc", () => {
     it(`reads the line of a command called "${command}"`, () => {
       assert.deepStrictEqual(
         Proc.parseStat(line(command)),
-        Option.some({ pid: 42, state: "S", parent: 7, startTime: "987654", exitWord: 1792 })
+        Option.some({ pid: 42, state: "S", parent: 7, session: 3, startTime: "987654", exitWord: 1792 })
       )
     })
   }
