@@ -45,7 +45,8 @@ export const daemon = Command.make(
       Flag.withDefault(defaults.runtime)
     ),
     enableHostDriver: Flag.Boolean("enable-host-driver").pipe(
-      Flag.withDescription("Allow --runtime host: plain processes of this machine, which are not isolated")
+      Flag.withDescription("Allow --runtime host: plain processes of this machine, which are not isolated"),
+      Flag.withDefault(false)
     ),
     config: Flag.Path("config").pipe(
       Flag.withMetavar("<FILE>"),
