@@ -44,12 +44,12 @@ export const runDaemon = Effect.fn("runDaemon")(
     yield* Effect.sync(() => process.umask(0o077))
     // Before anything is touched that a daemon which is there already may be using.
     yield* Effect.forEach(addresses, bound, { discard: true })
-    yield* RuntimeTable.save(settings.config.state, settings.runtimes)
-    yield* HostSwitch.set(settings.config.state, settings.hostDriver)
     yield* Effect.provide(
       Preflight.check(settings.config.runtime),
       Local.runtimes({ state: settings.config.state, runtimes: settings.runtimes })
     )
+    yield* RuntimeTable.save(settings.config.state, settings.runtimes)
+    yield* HostSwitch.set(settings.config.state, settings.hostDriver)
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
     if (first === undefined) return yield* Effect.never
