@@ -46,7 +46,7 @@ export const runDaemon = Effect.fn("runDaemon")(
     yield* Effect.forEach(addresses, bound, { discard: true })
     yield* Effect.provide(
       Preflight.check(settings.config.runtime),
-      Local.runtimes({ state: settings.config.state, runtimes: settings.runtimes })
+      Local.runtimes({ ...settings, state: settings.config.state })
     )
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
     yield* HostSwitch.set(settings.config.state, settings.hostDriver)

@@ -14,10 +14,16 @@ import type { RuntimeTable } from "./RuntimeTable.ts"
 export interface LocalOptions {
   readonly state: string
   readonly runtimes: RuntimeTable
+  /** Whether processes of the host may be started; by default what the state folder says each time. */
+  readonly hostDriver?: boolean
 }
 
-const drivers = ({ runtimes, state }: LocalOptions) =>
-  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes, hostDriver: () => HostSwitch.isEnabled(state) })
+const drivers = ({ hostDriver, runtimes, state }: LocalOptions) =>
+  Runtimes.layer({
+    stateDir: join(state, "runtime"),
+    runtimes,
+    hostDriver: () => hostDriver ?? HostSwitch.isEnabled(state)
+  })
 
 /** The drivers of this machine. */
 export const runtimes = (options: LocalOptions) =>
