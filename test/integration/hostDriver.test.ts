@@ -143,7 +143,7 @@ describe("plain processes of the host", () => {
               Effect.sync(() => shimsOf(place.state).some((other) => other !== shim))
             )
             assert.isTrue(lives(pid ?? 0))
-            yield* Effect.retry(Effect.tapError(tasks.start(waits), (e) => Effect.logError(e.message)), { schedule: Schedule.spaced("50 millis"), times: 100 })
+            yield* Effect.retry(tasks.start(waits), { schedule: Schedule.spaced("50 millis"), times: 100 })
             assert.strictEqual((yield* tasks.wait({ id: waits })).id, waits)
             assert.deepStrictEqual(yield* tasks.pids(runs), [pid ?? 0])
             yield* tasks.pause(runs)

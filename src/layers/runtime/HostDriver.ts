@@ -217,7 +217,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
   const start: Driver["start"] = Effect.fn("HostDriver.start")(function* (target) {
     const { init, records } = yield* running("start", target)
-    if (!records.isWaiting(yield* Proc.argv(init.pid))) return yield* failed("start", "container has been started")
+    if (!records.isUnstarted()) return yield* failed("start", "container has been started")
     yield* release("start", records.fifo(null), init)
   })
 
@@ -271,7 +271,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const records = recordsOf(target)
     if (!records.exists()) return
     const init = Option.getOrNull(records.init())
-    const waits = init === null || records.isWaiting(yield* Proc.argv(init.pid))
+    const waits = init === null || records.isUnstarted()
     if (!force && !waits && (yield* HostSessions.isAlive(init))) return yield* failed("delete", "container is running")
     const leaders = [...records.leaders(), ...(yield* strays(records))]
     if (!(yield* provided(HostSessions.kill(leaders, deadline)))) {

@@ -31,6 +31,8 @@ export interface Records {
   readonly fifo: (execId: string | null) => string
   /** Whether the process with these arguments waits for one of them. */
   readonly isWaiting: (argv: ReadonlyArray<string>) => boolean
+  /** Whether the first process waits still. Its own arguments do not tell: they are empty for a moment after its birth. */
+  readonly isUnstarted: () => boolean
   /** Whether one may wait. */
   readonly hasFifo: () => boolean
   readonly saveInit: (identity: Identity) => void
@@ -53,6 +55,7 @@ export const of = (root: string, { containerId, namespace }: Target): Records =>
     remove: () => rmSync(folder, { recursive: true, force: true }),
     fifo: (execId) => join(folder, execId === null ? "init.fifo" : `exec-${execId}.fifo`),
     isWaiting: (argv) => argv.some((word) => word.startsWith(`${folder}/`) && word.endsWith(".fifo")),
+    isUnstarted: () => existsSync(join(folder, "init.fifo")),
     hasFifo: () => existsSync(folder) && readdirSync(folder).some((name) => name.endsWith(".fifo")),
     saveInit: (identity) => save(initFile, identity),
     saveExec: (identity) => save(`${identity.pid}.json`, identity),
