@@ -35,8 +35,9 @@ export const members = Effect.fnUntraced(function* (leaders: ReadonlyArray<Ident
 
 /** Whether that process lives. */
 export const isAlive = (identity: Identity) =>
-  Effect.map(Effect.all([Proc.bootId, Proc.find(identity)]), ([boot, found]) =>
-    Boolean(boot === identity.bootId && Option.isSome(found))
+  Effect.map(
+    Effect.all([Proc.bootId, Proc.find(identity)]),
+    ([boot, found]) => boot === identity.bootId && Option.isSome(found)
   )
 
 const send = Effect.fnUntraced(function* (to: ReadonlyArray<Proc.Stat>, signal: number) {
