@@ -95,10 +95,11 @@ const make = Effect.gen(function* () {
         .all()
         .map((actor) => containerKey({ namespace: actor.read().task.namespace, containerId: actor.read().task.id }))
     )
-    for (const { ref } of snapshot) {
-      if (ref.execId === null && !known.has(containerKey(ref))) {
-        yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)
-      }
+    for (const { ref, started } of snapshot) {
+      if (ref.execId !== null || known.has(containerKey(ref))) continue
+      // Made for a daemon that did not live to write it down. One that runs is somebody's, whatever has become of the store.
+      if (boot && !started) yield* Effect.ignore(Effect.forkScoped(host.delete(ref)))
+      else yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)
     }
   })
 

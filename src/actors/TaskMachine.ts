@@ -259,15 +259,16 @@ const stopped = (state: Of<"Stopped">, input: Input): Next => {
 const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
   const { exit, identity, startedAt } = state
   switch (input._tag) {
+    // What was never announced has no end to announce either: its creation is undone.
     case "Exited":
-      return exit === null ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)]) : stay(state)
+      return exit === null && identity !== null
+        ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)])
+        : stay(state)
     case "DeleteDone": {
+      if (identity === null) return go({ _tag: "Deleted", exit: null })
       const last = exit ?? input.exit
-      const events: ReadonlyArray<Payload> = [
-        ...(exit === null && last !== null ? [exited(facts, last)] : []),
-        ...(identity === null ? [] : [deleted(facts, identity, last)])
-      ]
-      return go({ _tag: "Deleted", exit: last }, events)
+      const end = exit === null && last !== null ? [exited(facts, last)] : []
+      return go({ _tag: "Deleted", exit: last }, [...end, deleted(facts, identity, last)])
     }
     case "DeleteFailed":
       if (identity === null) return go({ _tag: "Deleted", exit: null })

@@ -27,6 +27,7 @@ import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { adoptAll } from "./Adoption.ts"
 import type { Container } from "./Container.ts"
+import * as HalfMade from "./HalfMade.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import { makeTerminals } from "./Terminals.ts"
@@ -154,7 +155,15 @@ const make = Effect.gen(function* () {
         const execs = new Map<ExecId, Live>()
         const underWay = new Set<Fiber.Fiber<void, HostError>>()
         const forgotten = Deferred.makeUnsafe<boolean>()
-        containers.set(containerKey(ref), { target: made, driver, init, execs, underWay, forgotten, maybeFrozen: false })
+        containers.set(containerKey(ref), {
+          target: made,
+          driver,
+          init,
+          execs,
+          underWay,
+          forgotten,
+          maybeFrozen: false
+        })
         yield* watch(init, child, execs)
         return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
@@ -202,7 +211,10 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    yield* toTheEnd(container, Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true })))
+    yield* toTheEnd(
+      container,
+      Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    )
   })
 
   const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
@@ -366,6 +378,7 @@ const make = Effect.gen(function* () {
     yield* terminals.resize(ref, { width, height })
   })
 
+  yield* HalfMade.undoAll
   yield* adoptAll({ containers, terminals, watch })
 
   return ProcessHost.of({

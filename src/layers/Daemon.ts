@@ -17,6 +17,7 @@ import * as RuntimeTable from "./RuntimeTable.ts"
 import * as HttpServer from "./server/HttpServer.ts"
 import { bound, parse } from "./server/Listen.ts"
 import * as ShimHost from "./shim/ShimHost.ts"
+import * as StateLock from "./StateLock.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
 
@@ -48,6 +49,7 @@ export const runDaemon = Effect.fn("runDaemon")(
       Preflight.check(settings.config.runtime),
       Local.runtimes({ ...settings, state: settings.config.state })
     )
+    yield* Layer.build(StateLock.layer({ state: settings.config.state }))
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
     yield* HostSwitch.set(settings.config.state, settings.hostDriver)
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))

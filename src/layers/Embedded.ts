@@ -5,10 +5,9 @@ import { join } from "node:path"
 import * as Berth from "../actors/Berth.ts"
 import { Config } from "../services/Config.ts"
 import { configure } from "./DaemonOptions.ts"
-import type { DaemonOptions } from "./DaemonOptions.ts"
 import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
-import * as HostSwitch from "./runtime/HostSwitch.ts"
+import * as StateLock from "./StateLock.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
 
@@ -23,20 +22,19 @@ export interface EmbeddedOptions {
   readonly hostDriver?: boolean
 }
 
-const configured = (options: DaemonOptions) =>
-  Effect.tap(configure(options), ({ config, hostDriver }) => HostSwitch.set(config.state, hostDriver))
-
 /** Containers, Tasks, Events and System in this process, which becomes the parent (the child subreaper) of every container process. */
-export const layerEmbedded = ({ hostDriver = false, root, runtime = "auto", state }: EmbeddedOptions) =>
+export const layerEmbedded = ({ hostDriver: allowed = false, root, runtime = "auto", state }: EmbeddedOptions) =>
   Layer.unwrap(
-    Effect.map(configured({ root, state, runtime, hostDriver, listen: [], config: null }), (settings) => {
-      const { config, runtimes, synchronous } = settings
+    Effect.map(configure({ root, state, runtime, hostDriver: allowed, listen: [], config: null }), (settings) => {
+      const { config, hostDriver, runtimes, synchronous } = settings
+      const local = { state: config.state, runtimes, hostDriver }
       return Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
         Layer.provide([
-          Local.layer({ state: config.state, runtimes }),
+          // The first of all: what follows may change what is in the folder.
+          Layer.provide(Local.layer(local), StateLock.layer({ state: config.state })),
           SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
           FileOutputLog.layer({ root: config.root }),
-          Local.runtimes({ state: config.state, runtimes }),
+          Local.runtimes(local),
           Layer.succeed(Config, config)
         ])
       )

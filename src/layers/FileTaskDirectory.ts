@@ -4,7 +4,17 @@
  * in one piece. It never removes what is inside a folder that it does not know: that may be a root filesystem.
  */
 import { Effect, Layer, Option, Schema } from "effect"
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { AlreadyExists, NotFound } from "../schema/Errors.ts"
 import type { ResourceExhausted, Unavailable } from "../schema/Errors.ts"
@@ -78,13 +88,18 @@ const makeIn = (parent: string, folder: string): boolean => {
   }
 }
 
+const rootOf = (state: string) => join(state, "tasks")
+
+/** The folder of a process below a state folder. */
+export const pathOf = (state: string, { containerId, execId, namespace }: ProcessRef): string =>
+  join(rootOf(state), namespace, containerId, ...(execId === null ? [] : ["exec", execId]))
+
 /** TaskDirectory on files; `state` is the volatile folder of berth. */
 export const layer = (options: { readonly state: string }): Layer.Layer<TaskDirectory> =>
   Layer.sync(TaskDirectory, () => {
-    const root = join(options.state, "tasks")
+    const root = rootOf(options.state)
     const bundleOf = (namespace: Namespace, id: ContainerId) => join(root, namespace, id)
-    const directory = ({ containerId, execId, namespace }: ProcessRef) =>
-      join(bundleOf(namespace, containerId), ...(execId === null ? [] : ["exec", execId]))
+    const directory = (ref: ProcessRef) => pathOf(options.state, ref)
     const recordOf = (ref: ProcessRef) => join(directory(ref), ref.execId === null ? "init.json" : "record.json")
 
     const reading = <A>(run: () => A): Effect.Effect<A, Unavailable> =>
@@ -170,5 +185,9 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
       return records
     }).pipe(Effect.withSpan("TaskDirectory.list"))
 
-    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, remove })
+    const unrecorded = reading(() => refs().filter((ref) => !existsSync(recordOf(ref)))).pipe(
+      Effect.withSpan("TaskDirectory.unrecorded")
+    )
+
+    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, unrecorded, remove })
   })

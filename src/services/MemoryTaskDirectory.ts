@@ -6,9 +6,13 @@ import { containerKey, processKey } from "../schema/Ids.ts"
 import type { ProcessRef } from "../schema/Ids.ts"
 import { TaskDirectory } from "./TaskDirectory.ts"
 
+interface Folder {
+  readonly ref: ProcessRef
+  readonly record: HostedRecord | null
+}
+
 const make = (): TaskDirectory["Service"] => {
-  /** By process; a folder that has no record yet holds `null`. */
-  const folders = new Map<string, HostedRecord | null>()
+  const folders = new Map<string, Folder>()
   const directory = (ref: ProcessRef) =>
     `/memory/tasks/${containerKey(ref)}${ref.execId === null ? "" : `/exec/${ref.execId}`}`
   const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : 1)
@@ -19,7 +23,7 @@ const make = (): TaskDirectory["Service"] => {
       Effect.suspend(() => {
         const ref = { namespace, containerId, execId: null }
         if (folders.has(processKey(ref))) return Effect.fail(new AlreadyExists({ kind: "task", id: containerId }))
-        folders.set(processKey(ref), null)
+        folders.set(processKey(ref), { ref, record: null })
         return Effect.succeed(directory(ref))
       }),
     prepareExec: (namespace, containerId, execId) =>
@@ -27,7 +31,7 @@ const make = (): TaskDirectory["Service"] => {
         const ref = { namespace, containerId, execId }
         if (!folders.has(containerKey(ref))) return Effect.fail(new NotFound({ kind: "task", id: containerId }))
         if (folders.has(processKey(ref))) return Effect.fail(new AlreadyExists({ kind: "exec", id: execId }))
-        folders.set(processKey(ref), null)
+        folders.set(processKey(ref), { ref, record: null })
         return Effect.succeed(directory(ref))
       }),
     save: (record) =>
@@ -38,11 +42,14 @@ const make = (): TaskDirectory["Service"] => {
             new Unavailable({ what: "task folder", problem: "cannot save a record: ENOENT", mend: null })
           )
         }
-        folders.set(key, record)
+        folders.set(key, { ref: record.ref, record })
         return Effect.void
       }),
-    load: (ref) => Effect.sync(() => Option.fromNullishOr(folders.get(processKey(ref)))),
-    list: Effect.sync(() => [...folders].sort(byKey).flatMap(([, record]) => (record === null ? [] : [record]))),
+    load: (ref) => Effect.sync(() => Option.fromNullishOr(folders.get(processKey(ref))?.record)),
+    list: Effect.sync(() => [...folders].sort(byKey).flatMap(([, { record }]) => (record === null ? [] : [record]))),
+    unrecorded: Effect.sync(() =>
+      [...folders].sort(byKey).flatMap(([, { record, ref }]) => (record === null ? [ref] : []))
+    ),
     remove: (ref) =>
       Effect.sync(() => {
         const key = processKey(ref)

@@ -5,12 +5,13 @@ import { TestClock } from "effect/testing"
 import * as Berth from "../../src/actors/Berth.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
-import { ContainerId, ExecId, Seq } from "../../src/schema/Ids.ts"
+import { ContainerId, ExecId, RuntimeName, Seq } from "../../src/schema/Ids.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import { Events } from "../../src/services/Events.ts"
 import { MetadataStore } from "../../src/services/MetadataStore.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
+import { specOf } from "../layers/mock/support.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
 import {
   containerOf,
@@ -183,6 +184,28 @@ describe("a daemon that comes back", () => {
         })
       )
       assert.deepStrictEqual(yield* world.containers, [])
+    }))
+
+  test("undoes what the host made for a daemon that did not live to write it down, and spares what runs", () =>
+    Effect.gen(function* () {
+      const [host, world] = [yield* ProcessHost, yield* MockWorld]
+      const make = (name: string) =>
+        host.create({
+          namespace,
+          containerId: ContainerId.make(name),
+          runtime: RuntimeName.make("auto"),
+          spec: specOf(forever),
+          stdio: { stdin: false, log: { _tag: "none" } },
+          logFile: null
+        })
+      yield* make("made")
+      yield* make("runs")
+      yield* host.start({ namespace, containerId: ContainerId.make("runs") })
+      yield* life(settled)
+      assert.deepStrictEqual(
+        (yield* world.containers).map((name) => String(name).split("/").at(-1)),
+        ["runs"]
+      )
     }))
 
   test("tells an exit for what was deleted but not yet written down", () =>

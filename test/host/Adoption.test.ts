@@ -4,10 +4,11 @@ import { Effect, Exit, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
-import { RuntimeName } from "../../src/schema/Ids.ts"
+import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
+import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
-import { refOf, sh, text } from "../layers/mock/support.ts"
+import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
 import { atOnce, settled } from "../support/atOnce.ts"
 import { Disk, exec, forever, ground, left, nothing, running, watching, web } from "./support.ts"
 import type { Ground } from "./support.ts"
@@ -68,6 +69,29 @@ describe("a host that follows another", () => {
         })
       )
     }).pipe(Effect.scoped))
+
+  test("undoes what was being made: the folder, and the container in it", () =>
+    Effect.gen(function* () {
+      const [directory, runtime] = [yield* TaskDirectory, yield* OciRuntime]
+      const { containerId, namespace } = web
+      const driver = yield* runtime.driver(RuntimeName.make("auto"))
+      const bundle = yield* directory.create(namespace, containerId, specOf(forever))
+      yield* driver.create({ namespace, containerId, bundle }, { stdin: null, stdout: null, stderr: null })
+      yield* directory.create(namespace, ContainerId.make("empty"), specOf(forever))
+      assert.deepStrictEqual(
+        (yield* directory.unrecorded).map((ref) => String(ref.containerId)),
+        ["empty", "web"]
+      )
+      yield* life(
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* directory.unrecorded, [])
+          assert.deepStrictEqual(yield* left, nothing)
+          yield* running(forever)
+          yield* (yield* ProcessHost).delete(web)
+        })
+      )
+      assert.deepStrictEqual(yield* left, nothing)
+    }))
 
   test("keeps a paused container paused", () =>
     Effect.gen(function* () {

@@ -59,6 +59,19 @@ if (canRunContainers) {
         yield* eventually("its shim is gone", () => shimsOf(state).length === 0)
       }).pipe(Effect.scoped))
 
+    test("on the same state folder is refused, and the first one stays", (place) =>
+      Effect.gen(function* () {
+        const { folder, root } = yield* folders
+        const listen = `unix://${join(folder, "other.sock")}`
+        const { code, err, out } = yield* ends(["--root", root, "--state", place.state, "--listen", listen])
+        assert.deepStrictEqual([code, out, line(err).length], [125, "", one])
+        assert.match(
+          err,
+          new RegExp(`^berth: state folder: another berth daemon uses ${place.state} \\(stop .*--state`)
+        )
+        assert.isFalse(existsSync(join(folder, "other.sock")))
+      }).pipe(Effect.scoped))
+
     test("with --json says so in JSON too", (place) =>
       Effect.gen(function* () {
         const { root, state } = yield* folders

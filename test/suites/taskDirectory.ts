@@ -64,6 +64,23 @@ export const taskDirectorySuite = (layer: Layer.Layer<TaskDirectory>): void => {
   )
 
   test(
+    "lists what has a folder and no record",
+    Effect.gen(function* () {
+      const unrecorded = TaskDirectory.use((folders) => folders.unrecorded)
+      assert.deepStrictEqual(yield* unrecorded, [])
+      yield* create()
+      yield* prepareExec("one")
+      yield* prepareExec("two")
+      assert.deepStrictEqual(yield* unrecorded, [init, exec("one"), exec("two")])
+      yield* save(record(init))
+      yield* save(record(exec("two")))
+      assert.deepStrictEqual(yield* unrecorded, [exec("one")])
+      yield* remove(exec("one"))
+      assert.deepStrictEqual(yield* unrecorded, [])
+    })
+  )
+
+  test(
     "gives a task its folder once, until it is removed",
     Effect.gen(function* () {
       const bundle = yield* create()

@@ -2,7 +2,7 @@
  * The few system calls that Node lacks, each as a typed effect. They are plain, short and synchronous: nothing in here
  * may wait. What the calls are for (who may be reaped, which pid may be signalled) is not decided here.
  */
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Layer, Option, Result, Schema } from "effect"
 import { createRequire } from "node:module"
 import * as PosixSpawn from "./PosixSpawn.ts"
 import * as TerminalCalls from "./TerminalCalls.ts"
@@ -30,6 +30,8 @@ const WNOHANG = 1
 const WEXITED = 4
 const WNOWAIT = 0x0100_0000
 const P_ALL = 0
+const LOCK_EX = 2
+const LOCK_NB = 4
 const siginfoBytes = 128
 const siginfoPidOffset = 16
 const O_CLOEXEC = 0o2000000
@@ -53,6 +55,7 @@ interface Bound {
   readonly spawn: (program: PosixSpawn.Program) => number
   readonly pipe2: (fds: Uint8Array, flags: number) => number
   readonly mkfifo: (path: string, mode: number) => number
+  readonly flock: (fd: number, operation: number) => number
   readonly syscall: (number: number, ...args: ReadonlyArray<string | number | null>) => number
   readonly poll: (fds: Uint8Array, count: number, timeout: number) => number
   readonly ioctl: (fd: number, request: number, type: "void *", argument: Uint8Array) => number
@@ -81,6 +84,7 @@ const bind = (koffi: Koffi): Bound => {
     spawn: PosixSpawn.bind(libc),
     pipe2: libc.func("int pipe2(void *fds, int flags)"),
     mkfifo: libc.func("int mkfifo(const char *path, unsigned int mode)"),
+    flock: libc.func("int flock(int fd, int operation)"),
     syscall: libc.func("long syscall(long number, ...)"),
     poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
     ioctl: libc.func("int ioctl(int fd, unsigned long request, ...)"),
@@ -113,6 +117,8 @@ export class Libc extends Context.Service<
     readonly pipe: Effect.Effect<{ readonly read: number; readonly write: number }, PosixError>
     /** Makes a FIFO. The process's umask applies to `mode`. */
     readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
+    /** Locks a file for as long as it is open, without waiting; false where another open file has the lock. */
+    readonly lock: (fd: number) => Effect.Effect<boolean, PosixError>
     /** kill(2) with any signal number, real-time ones too. */
     readonly kill: (pid: number, signal: number) => Effect.Effect<void, PosixError>
     /** A close-on-exec descriptor for a process; the caller closes it. */
@@ -200,6 +206,14 @@ export class Libc extends Context.Service<
         if (libc.pipe2(fds, O_CLOEXEC) === -1) return fail()
         return { read: fds.readInt32LE(0), write: fds.readInt32LE(4) }
       }),
+      lock: (fd) =>
+        Effect.match(
+          check("flock", (libc) => libc.flock(fd, LOCK_EX | LOCK_NB)),
+          {
+            onSuccess: () => Result.succeed(true),
+            onFailure: (error) => (error.code === "EAGAIN" ? Result.succeed(false) : Result.fail(error))
+          }
+        ).pipe(Effect.flatMap(Effect.fromResult)),
       mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
       kill: (pid, signal) =>
         Effect.try({

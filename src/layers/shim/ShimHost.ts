@@ -7,9 +7,12 @@ import { Cause, Effect, Exit, Layer, Ref, Result, Schedule, Scope, Semaphore, St
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import { ShimRpc, shimProtocol } from "../../rpc/ShimRpc.ts"
 import { ShimLost, Unavailable } from "../../schema/Errors.ts"
+import type { HostEvent } from "../../schema/Host.ts"
 import type { HostError } from "../../services/ProcessHost.ts"
 import { ProcessHost } from "../../services/ProcessHost.ts"
+import { Libc } from "../posix/Libc.ts"
 import { probe } from "../server/Listen.ts"
+import * as Keeper from "./Keeper.ts"
 import { socketOf, startShim } from "./ShimProcess.ts"
 
 type Client = RpcClient.FromGroup<typeof ShimRpc, RpcClientError.RpcClientError>
@@ -30,6 +33,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const outer = yield* Effect.scope
   const oneAtATime = yield* Semaphore.make(1)
   const socket = socketOf(options.state)
+  const keeper = yield* Keeper.make(options)
   const current = yield* Ref.make<Connection | null>(null)
 
   const dial = Effect.fnUntraced(function* () {
@@ -102,9 +106,25 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const call = <A>(f: (client: Client) => Effect.Effect<A, HostError | RpcClientError.RpcClientError>) =>
     Effect.flatMap(connect, (connection) => Effect.catchCause(f(connection.client), asLost(connection)))
 
+  /** What a shim tells, put right by what is kept here. */
+  const review = Effect.fnUntraced(function* (event: HostEvent): Effect.fn.Return<HostEvent> {
+    switch (event._tag) {
+      case "Snapshot":
+        return { ...event, records: yield* Effect.forEach(event.records, keeper.review) }
+      case "Exited": {
+        const exit = yield* keeper.better(event.ref, event.exit)
+        yield* keeper.release(event.ref)
+        return { ...event, exit }
+      }
+      default:
+        return event
+    }
+  })
+
   const watch = Stream.unwrap(
     Effect.map(connect, (connection) =>
       connection.client.Watch().pipe(
+        Stream.mapEffect(review),
         Stream.catchCause((cause) => Stream.fromEffect(asLost(connection)(cause))),
         Stream.concat(Stream.fromEffect(lost(connection, "it stopped")))
       )
@@ -118,14 +138,21 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   )
 
   return ProcessHost.of({
-    create: (request) => call((client) => client.Create(request)),
+    create: (request) =>
+      call((client) => client.Create(request)).pipe(
+        Effect.tap(({ identity }) => keeper.keep({ ...request, execId: null }, identity, request.stdio))
+      ),
     start: (ref) => Effect.asVoid(call((client) => client.Start(ref))),
-    exec: (request) => call((client) => client.Exec(request)),
+    exec: (request) =>
+      call((client) => client.Exec(request)).pipe(
+        Effect.tap(({ identity }) => keeper.keep(request, identity, request.stdio))
+      ),
     signal: (request) => Effect.asVoid(call((client) => client.Signal(request))),
     pause: (ref) => Effect.asVoid(call((client) => client.Pause(ref))),
     resume: (ref) => Effect.asVoid(call((client) => client.Resume(ref))),
-    delete: (ref) => call((client) => client.Delete(ref)),
-    deleteExec: (ref) => call((client) => client.DeleteExec(ref)),
+    delete: (ref) =>
+      call((client) => client.Delete(ref)).pipe(Effect.tap(() => keeper.release({ ...ref, execId: null }))),
+    deleteExec: (ref) => call((client) => client.DeleteExec(ref)).pipe(Effect.tap(() => keeper.release(ref))),
     pids: (ref) => call((client) => client.Pids(ref)),
     writeStdin: (request) => Effect.asVoid(call((client) => client.WriteStdin(request))),
     closeStdin: (ref) => Effect.asVoid(call((client) => client.CloseStdin(ref))),
@@ -134,4 +161,5 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   })
 })
 
-export const layer = (options: { readonly state: string }) => Layer.effect(ProcessHost, make(options))
+export const layer = (options: { readonly state: string }) =>
+  Layer.effect(ProcessHost, make(options)).pipe(Layer.provide(Libc.layer))

@@ -1,0 +1,87 @@
+/**
+ * What the daemon holds of every process so that nothing is lost while its shim is dead. A pidfd: by it the kernel (Linux 6.15) still tells the exit status
+ * of a process that ended while nobody waited for it. And the pipes that it prints into, open and never read: the kernel keeps what is in them for
+ * as long as anybody has them open. The next shim reads on where the last one stopped.
+ */
+import { Effect, Option } from "effect"
+import { closeSync, constants, openSync } from "node:fs"
+import { join } from "node:path"
+import type { HostedRecord } from "../../schema/Host.ts"
+import type { ProcessRef } from "../../schema/Ids.ts"
+import { processKey } from "../../schema/Ids.ts"
+import type { Exit, Stdio } from "../../schema/Process.ts"
+import type { Identity } from "../../schema/TaskState.ts"
+import { pathOf } from "../FileTaskDirectory.ts"
+import { Libc } from "../posix/Libc.ts"
+import * as Proc from "../posix/Proc.ts"
+
+interface Kept {
+  readonly identity: Identity
+  readonly pidfd: Option.Option<number>
+  readonly pipes: ReadonlyArray<number>
+}
+
+const { O_NONBLOCK, O_RDONLY } = constants
+
+/** One that is not there any more, or never was, has nothing to keep. */
+const openPipe = (path: string): ReadonlyArray<number> => {
+  try {
+    return [openSync(path, O_RDONLY | O_NONBLOCK)]
+  } catch {
+    return []
+  }
+}
+
+const closeAll = ({ pidfd, pipes }: Kept): void => {
+  for (const fd of [...Option.toArray(pidfd), ...pipes]) closeSync(fd)
+}
+
+export const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
+  const libc = yield* Libc
+  const kept = yield* Effect.acquireRelease(
+    Effect.sync(() => new Map<string, Kept>()),
+    (kept) => Effect.sync(() => kept.forEach(closeAll))
+  )
+
+  const release = (ref: ProcessRef) =>
+    Effect.sync(() => {
+      const key = processKey(ref)
+      const known = kept.get(key)
+      if (known !== undefined) closeAll(known)
+      kept.delete(key)
+    })
+
+  const keep = Effect.fnUntraced(function* (ref: ProcessRef, identity: Identity, { log }: Stdio) {
+    const key = processKey(ref)
+    if (kept.get(key)?.identity.startTime === identity.startTime) return
+    yield* release(ref)
+    const pidfd = yield* Effect.option(libc.pidfdOpen(identity.pid))
+    // Only now it is sure whose descriptor that is.
+    const same = Option.isSome(yield* Proc.find(identity))
+    if (!same && Option.isSome(pidfd)) closeSync(pidfd.value)
+    const folder = pathOf(options.state, ref)
+    const pipes = log._tag === "json" ? ["stdout", "stderr"].flatMap((name) => openPipe(join(folder, name))) : []
+    kept.set(key, { identity, pidfd: same ? pidfd : Option.none(), pipes })
+  }, Effect.uninterruptible)
+
+  /** The exit that a host told, with the status that the kernel tells us where the host came too late for it. */
+  const better = Effect.fnUntraced(function* (ref: ProcessRef, exit: Exit) {
+    const known = kept.get(processKey(ref))
+    if (exit.source !== "unknown" || known === undefined || Option.isNone(known.pidfd)) return exit
+    const status = yield* Effect.option(libc.pidfdExitStatus(known.pidfd.value))
+    return Option.match(Option.flatten(status), {
+      onNone: () => exit,
+      onSome: (exitStatus): Exit => ({ ...exit, exitStatus, source: "kernel" })
+    })
+  })
+
+  /** Of a record that a host holds: keeps what lives, and corrects what has ended. */
+  const review = Effect.fnUntraced(function* (record: HostedRecord) {
+    const { exit, identity, ref, stdio } = record
+    if (exit !== null) return { ...record, exit: yield* better(ref, exit) }
+    yield* keep(ref, identity, stdio)
+    return record
+  })
+
+  return { keep, release, better, review }
+})

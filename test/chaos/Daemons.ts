@@ -1,0 +1,61 @@
+/** The daemon that is killed and comes back at once, always on the same folders, and its shims. */
+import { Clock, Effect, Exit, Random, Scope } from "effect"
+import { daemonOn, shimsOf } from "../support/daemon.ts"
+import type { Daemon } from "../support/daemon.ts"
+import type { Findings } from "./Findings.ts"
+
+export interface Place {
+  readonly folder: string
+  readonly root: string
+  readonly state: string
+}
+
+/** How long a shim may take to be replaced, with the time that a daemon takes to come back; and what a clock is worth. Milliseconds. */
+const patience = 5_000
+const margin = 100
+
+const kill = (pid: number) => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** A daemon that lives until the scope ends, in many lives. `strike` kills it, its shim or both, and returns when there is one again. */
+export const make = Effect.fnUntraced(function* (findings: Findings, place: Place, runtime: string) {
+  const { counts, dark } = findings
+  let scope = yield* Scope.make()
+  const born = Effect.suspend(() => Scope.provide(daemonOn(place, { runtime }), scope))
+  let daemon: Daemon = yield* born
+  yield* Effect.addFinalizer((exit) => Effect.suspend(() => Scope.close(scope, exit)))
+
+  let shimless = -Infinity
+
+  const killShim = Effect.gen(function* () {
+    shimless = yield* Clock.currentTimeMillis
+    counts.killsOfShim += 1
+    for (const pid of shimsOf(place.state)) kill(pid)
+  })
+  const again = Effect.gen(function* () {
+    yield* Scope.close(scope, Exit.void)
+    scope = yield* Scope.make()
+    daemon = yield* born
+    const now = yield* Clock.currentTimeMillis
+    // The shim's successor may not have been there yet when the daemon was killed.
+    if (now - shimless < patience) dark.push([shimless - margin, now + margin])
+  })
+  const killDaemon = Effect.sync(() => {
+    counts.killsOfDaemon += 1
+    kill(daemon.pid)
+  })
+
+  const strike = Effect.gen(function* () {
+    const drawn = yield* Random.next
+    if (drawn < 0.3) return yield* killShim
+    yield* killDaemon
+    if (drawn > 0.8) yield* killShim
+    yield* again
+  })
+  return { address: daemon.address, strike }
+})

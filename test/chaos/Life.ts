@@ -1,0 +1,154 @@
+/**
+ * The life of one container under fire: made, started, now and then paused, killed or given a second process, waited for, read and deleted. Its script
+ * numbers its lines and leaves a mark before it ends, so that what berth tells can be held against what happened.
+ */
+import { Effect, Random, Result, Stream } from "effect"
+import { existsSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { ContainerId, Containers, ExecId, Spec, Tasks } from "../../src/index.ts"
+import type { BerthError, Exit } from "../../src/index.ts"
+import { lives } from "../support/host.ts"
+import type { Findings } from "./Findings.ts"
+import { insistently } from "./Findings.ts"
+
+const sh = (text: string) => ["/bin/sh", "-c", text]
+const script = (id: string, lines: number, code: number) =>
+  sh(`n=0; while [ $n -lt ${lines} ]; do n=$((n+1)); echo $n; sleep 0.05; done; : > /tmp/${id}; exit ${code}`)
+
+const is = (tag: BerthError["_tag"]) => (error: BerthError) => error._tag === tag
+const chance = (part: number) => Effect.map(Random.next, (drawn) => drawn < part)
+
+export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: string, name: string) {
+  const [containers, tasks] = [yield* Containers, yield* Tasks]
+  const id = ContainerId.make(name)
+  const { counts, dark, find } = findings
+  const [lines, code] = [yield* Random.nextIntBetween(2, 60), yield* Random.nextIntBetween(0, 100)]
+  const spec = Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args: script(name, lines, code) }))
+  const ask = <A>(what: string, effect: Effect.Effect<A, BerthError>) =>
+    insistently(findings, `${name}: ${what}`)(effect)
+  /** Done, or done already by a call whose answer was lost. */
+  const settle = (what: string, already: BerthError["_tag"], effect: Effect.Effect<unknown, BerthError>) =>
+    ask(
+      what,
+      Effect.catchIf(effect, is(already), () => Effect.void)
+    )
+
+  const state = ask(
+    "get",
+    Effect.catchIf(
+      Effect.map(tasks.get(id), ({ pid, status }) => ({ pid, status })),
+      is("NotFound"),
+      () => Effect.succeed({ pid: null, status: "absent" as const })
+    )
+  )
+  /** Whatever a call answers, the next look at the task tells how it went. */
+  const attempt = (effect: Effect.Effect<unknown, BerthError>) => Effect.ignore(effect)
+
+  const bringUp = Effect.gen(function* () {
+    for (;;) {
+      const now = yield* state
+      if (now.status === "absent") yield* attempt(tasks.create({ id }))
+      else if (now.status === "created") yield* attempt(tasks.start(id))
+      else return now.pid
+      yield* Effect.sleep("10 millis")
+    }
+  })
+
+  const pause = Effect.gen(function* () {
+    counts.pauses += 1
+    yield* attempt(tasks.pause(id))
+    yield* Effect.sleep("200 millis")
+    for (;;) {
+      const { status } = yield* state
+      if (status === "paused") yield* attempt(tasks.resume(id))
+      else if (status !== "pausing") return
+      yield* Effect.sleep("20 millis")
+    }
+  })
+
+  const beside = Effect.gen(function* () {
+    counts.execs += 1
+    const execId = ExecId.make("beside")
+    const ends = yield* Random.nextIntBetween(0, 100)
+    const process = { args: sh(`exit ${ends}`), cwd: "/" }
+    const made = yield* Effect.result(settle("exec", "AlreadyExists", tasks.exec({ id, execId, process })))
+    // Its container may have ended meanwhile.
+    if (Result.isFailure(made)) return
+    const started = yield* Effect.result(
+      settle("start of an exec", "FailedPrecondition", tasks.startExec({ id, execId }))
+    )
+    if (Result.isFailure(started)) return
+    const exit = yield* Effect.result(
+      Effect.timeoutOption(ask("wait for an exec", tasks.wait({ id, execId })), "10 seconds")
+    )
+    if (Result.isFailure(exit) || exit.success._tag === "None") return
+    const { exitStatus, source } = exit.success.value
+    // The end of its container kills it.
+    if (source !== "unknown" && exitStatus !== ends && exitStatus !== 137) {
+      find(`${name}: an exec ended with ${ends}, and ${exitStatus} (${source}) was told`)
+    }
+  })
+
+  /** By the mark that it leaves. One that was killed leaves none. */
+  const endedInTheDark = () => {
+    const mark = statSync(join(rootfs, "tmp", name), { throwIfNoEntry: false })
+    return mark === undefined ? dark.length > 0 : dark.some(([from, to]) => mark.mtimeMs >= from && mark.mtimeMs <= to)
+  }
+
+  const judge = (exit: Exit, pid: number | null, killed: boolean) => {
+    counts.sources.set(exit.source, (counts.sources.get(exit.source) ?? 0) + 1)
+    const told = `${exit.exitStatus} (${exit.source})`
+    if (pid !== null && lives(pid)) find(`${name}: its end ${told} was told while it lives`)
+    const finished = existsSync(join(rootfs, "tmp", name))
+    if (!finished && !killed) find(`${name}: it was harmed: ended with ${told} before its time`)
+    if (exit.source === "unknown") {
+      if (!endedInTheDark()) find(`${name}: its exit is not known, though one of daemon and shim lived`)
+      return
+    }
+    const right = finished && !killed ? [code] : finished ? [code, 137] : [137]
+    if (!right.includes(exit.exitStatus)) find(`${name}: it ended with ${right.join(" or ")}, and ${told} was told`)
+  }
+
+  const read = Effect.gen(function* () {
+    const text = yield* ask(
+      "output",
+      Stream.runFold(
+        tasks.output({ id }),
+        () => "",
+        (all, { bytes }) => all + new TextDecoder().decode(bytes)
+      )
+    )
+    const shown = text.split("\n").slice(0, -1).map(Number)
+    if (shown.some((line, index) => line !== index + 1))
+      find(`${name}: its output is not what it printed: ${shown.join(" ")}`)
+    return shown.length
+  })
+
+  /** A deletion whose answer was lost may still be under way. */
+  const remove: Effect.Effect<void, BerthError> = Effect.catchIf(
+    settle("delete", "NotFound", tasks.delete({ id })),
+    (error) => error._tag === "FailedPrecondition" && error.found === "deleting",
+    () =>
+      Effect.andThen(
+        Effect.sleep("20 millis"),
+        Effect.suspend(() => remove)
+      )
+  )
+
+  yield* settle("record", "AlreadyExists", containers.create({ id, spec }))
+  const pid = yield* bringUp
+  counts.containers += 1
+  if (yield* chance(0.2)) yield* pause
+  if (yield* chance(0.2)) yield* beside
+  const killed = yield* chance(0.15)
+  if (killed) {
+    counts.signals += 1
+    yield* settle("kill", "NotFound", tasks.signal({ id, signal: 9 }))
+  }
+  const exit = yield* ask("wait", tasks.wait({ id }))
+  judge(exit, pid, killed)
+  const shown = yield* read
+  if (shown !== lines && !killed && !endedInTheDark()) find(`${name}: ${shown} of its ${lines} lines are in the log`)
+  yield* remove
+  yield* settle("removal of the record", "NotFound", containers.delete(id))
+})
