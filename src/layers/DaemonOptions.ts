@@ -6,6 +6,7 @@ import { InvalidArgument } from "../schema/Errors.ts"
 import { RuntimeName } from "../schema/Ids.ts"
 import { version } from "../version.ts"
 import * as Folders from "./Folders.ts"
+import * as RepeatedName from "./RepeatedName.ts"
 import * as HostDriver from "./runtime/HostDriver.ts"
 import * as Runtimes from "./runtime/Runtimes.ts"
 import { RuntimeTable } from "./RuntimeTable.ts"
@@ -52,9 +53,11 @@ const readConfig = Effect.fnUntraced(function* (
   if (file === null) return {}
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
-  return yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
+  const read = yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
     Effect.mapError((error) => invalid("config")(error.message.replaceAll(/\s+/g, " ")))
   )
+  const twice = RepeatedName.find(text)
+  return twice === null ? read : yield* invalid("config")(`"${twice}" is given twice`)
 })
 
 /** Checks the options and completes them; folders become absolute, and exist afterwards. */
