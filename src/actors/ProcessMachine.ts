@@ -2,12 +2,12 @@
  * The life of an exec process, in the manner of `TaskMachine.ts`: pure, total, operations as data. An exec is registered first and started later; its start
  * makes and runs it in one call.
  */
-import { Data } from "effect"
-import type { DateTime } from "effect"
+import { Data, DateTime } from "effect"
 import type { Payload } from "../schema/Events.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { Identity, ProcessState } from "../schema/TaskState.ts"
+import * as StateMachine from "./StateMachine.ts"
 
 export type Command = Data.TaggedEnum<{
   Start: {}
@@ -35,29 +35,14 @@ export type Operation = Data.TaggedEnum<{
 }>
 export const Operation = Data.taggedEnum<Operation>()
 
-export interface Next {
-  readonly state: ProcessState
-  readonly events: ReadonlyArray<Payload>
-  readonly operations: ReadonlyArray<Operation>
-  readonly rejected: { readonly allowed: ReadonlyArray<string> } | "finished" | null
-}
+export type Next = StateMachine.Next<ProcessState, Operation>
 
 export interface Facts {
   readonly containerId: ContainerId
   readonly execId: ExecId
 }
 
-const stay = (state: ProcessState): Next => ({ state, events: [], operations: [], rejected: null })
-const reject = (state: ProcessState, ...allowed: ReadonlyArray<string>): Next => ({
-  ...stay(state),
-  rejected: { allowed }
-})
-const finished = (state: ProcessState): Next => ({ ...stay(state), rejected: "finished" })
-const go = (
-  state: ProcessState,
-  events: ReadonlyArray<Payload> = [],
-  ...operations: ReadonlyArray<Operation>
-): Next => ({ state, events, operations, rejected: null })
+const { finished, go, reject, stay } = StateMachine.words<ProcessState, Operation>()
 
 /** Whether the process may still have an exit to come: the container's own exit waits for it. */
 export const isLive = (state: ProcessState): boolean =>
@@ -107,7 +92,7 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
       const { identity, startedAt } = state
       switch (input._tag) {
         case "Exited":
-          return go({ _tag: "Stopped", identity, startedAt, exit: input.exit }, [exited(facts, input.exit)])
+          return go(stopped(identity, startedAt, input.exit), [exited(facts, input.exit)])
         case "Signal":
           return go(state, [], Operation.Signal({ signal: input.signal }))
         case "Start":
@@ -176,8 +161,16 @@ const started = (
   }
   return exit === null
     ? go({ _tag: "Running", identity, startedAt }, [event])
-    : go({ _tag: "Stopped", identity, startedAt, exit }, [event, exited(facts, exit)])
+    : go(stopped(identity, startedAt, exit), [event, exited(facts, exit)])
 }
+
+/** The answer to a start may come when its process has ended already. */
+const stopped = (identity: Identity, since: DateTime.Utc, exit: Exit): ProcessState => ({
+  _tag: "Stopped",
+  identity,
+  startedAt: DateTime.min(since, exit.exitedAt),
+  exit
+})
 
 const exited = (facts: Facts, exit: Exit): Payload => ({
   topic: "/tasks/exit",

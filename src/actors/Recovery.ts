@@ -60,8 +60,23 @@ export const settle = (
       if ((state._tag === "Starting" || state._tag === "Created") && record.started) tell(Report.StartDone({ at: now }))
       if (state._tag === "Pausing") tell(record.paused ? Report.PauseDone() : Report.PauseFailed())
       if (state._tag === "Resuming") tell(record.paused ? Report.ResumeFailed() : Report.ResumeDone())
+      // What the host brought to its end for a daemon that was gone.
+      if (state._tag === "Running" && record.paused && record.exit === null) tell(Report.PauseDone())
+      if (state._tag === "Paused" && !record.paused && record.exit === null) tell(Report.ResumeDone())
       if (record.exit !== null) tell(Report.Exited({ exit: record.exit }))
       return reports
+  }
+}
+
+/** The answer to whoever had asked and is gone. */
+const late = (change: Extract<HostEvent, { readonly _tag: "Changed" }>["change"], at: DateTime.Utc) => {
+  switch (change) {
+    case "started":
+      return Report.StartDone({ at })
+    case "paused":
+      return Report.PauseDone()
+    case "resumed":
+      return Report.ResumeDone()
   }
 }
 
@@ -112,6 +127,9 @@ const make = Effect.gen(function* () {
       const actor = actors.get(event.ref.namespace, event.ref.containerId)
       if (actor === undefined) return
       if (event._tag === "Oom") return yield* actor.tell({ execId: null, input: Report.Oom() })
+      if (event._tag === "Changed") {
+        return yield* actor.tell({ execId: null, input: late(event.change, yield* DateTime.now) })
+      }
       const { execId } = event.ref
       yield* actor.tell(
         execId === null

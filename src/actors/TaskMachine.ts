@@ -5,19 +5,26 @@
  * Exits and completions travel on different paths and may overtake each other, so an exit that arrives before the answer to `create` or `start` is held
  * until that answer, and completions that come too late are ignored.
  */
-import { Data } from "effect"
-import type { DateTime } from "effect"
+import { Data, DateTime } from "effect"
 import type { Payload } from "../schema/Events.ts"
 import type { ContainerId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { Identity, TaskState } from "../schema/TaskState.ts"
+import * as StateMachine from "./StateMachine.ts"
+
+interface SignalTo {
+  readonly signal: number
+  readonly all: boolean
+  readonly pid?: number
+}
 
 /** What a client may ask. */
 export type Command = Data.TaggedEnum<{
   Start: {}
   Pause: {}
   Resume: {}
-  Signal: { readonly signal: number; readonly all: boolean }
+  /** To init; with `all` to every process of the container, with `pid` to that one, which is no process that berth started. */
+  Signal: SignalTo
   Delete: { readonly force: boolean }
 }>
 export const Command = Data.taggedEnum<Command>()
@@ -46,20 +53,13 @@ export type Operation = Data.TaggedEnum<{
   Start: {}
   Pause: {}
   Resume: {}
-  /** `thaw`: the task is frozen, and a signal that kills must also resume it, or it would never be delivered. */
-  Signal: { readonly signal: number; readonly all: boolean; readonly thaw: boolean }
+  Signal: SignalTo
   Delete: {}
   Cancel: {}
 }>
 export const Operation = Data.taggedEnum<Operation>()
 
-/** `rejected`: the command is not for this state; everything else is as it was. `finished`: it is for a process that has ended. */
-export interface Next {
-  readonly state: TaskState
-  readonly events: ReadonlyArray<Payload>
-  readonly operations: ReadonlyArray<Operation>
-  readonly rejected: { readonly allowed: ReadonlyArray<string> } | "finished" | null
-}
+export type Next = StateMachine.Next<TaskState, Operation>
 
 export interface Facts {
   readonly containerId: ContainerId
@@ -67,19 +67,7 @@ export interface Facts {
   readonly autoRemove: boolean
 }
 
-const sigkill = 9
-const stay = (state: TaskState): Next => ({ state, events: [], operations: [], rejected: null })
-const reject = (state: TaskState, ...allowed: ReadonlyArray<string>): Next => ({
-  ...stay(state),
-  rejected: { allowed }
-})
-const finished = (state: TaskState): Next => ({ ...stay(state), rejected: "finished" })
-const go = (state: TaskState, events: ReadonlyArray<Payload> = [], ...operations: ReadonlyArray<Operation>): Next => ({
-  state,
-  events,
-  operations,
-  rejected: null
-})
+const { finished, go, reject, stay } = StateMachine.words<TaskState, Operation>()
 
 type Of<Tag extends TaskState["_tag"]> = Extract<TaskState, { readonly _tag: Tag }>
 type Live = Of<"Running" | "Pausing" | "Paused" | "Resuming">
@@ -145,7 +133,7 @@ const created = (facts: Facts, state: Of<"Created">, input: Input): Next => {
     case "Start":
       return go({ _tag: "Starting", identity, exit: null }, [], Operation.Start())
     case "Signal":
-      return go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))
+      return go(state, [], signalling(input))
     case "Delete":
       return go({ _tag: "Deleting", identity, startedAt: null, exit: null }, [], Operation.Delete())
     case "Exited":
@@ -176,9 +164,7 @@ const starting = (facts: Facts, state: Of<"Starting">, input: Input): Next => {
     case "Exited":
       return stay(state.exit === null ? { ...state, exit: input.exit } : state)
     case "Signal":
-      return state.exit === null
-        ? go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))
-        : finished(state)
+      return state.exit === null ? go(state, [], signalling(input)) : finished(state)
     case "Delete":
       return input.force
         ? go({ _tag: "Deleting", identity, startedAt: null, exit: null }, [], Operation.Cancel(), Operation.Delete())
@@ -201,28 +187,21 @@ const live = (facts: Facts, state: Live, input: Input): Next => {
       return state._tag === "Running" ? go(to("Pausing"), [], Operation.Pause()) : reject(state, "running")
     case "Resume":
       return state._tag === "Paused" ? go(to("Resuming"), [], Operation.Resume()) : reject(state, "paused")
+    // Of a pause that was given up here, and that the host brought to its end, the news comes late.
     case "PauseDone":
-      return state._tag === "Pausing"
+      return state._tag === "Pausing" || state._tag === "Running"
         ? go(to("Paused"), [{ topic: "/tasks/paused", event: { containerId: facts.containerId } }])
         : stay(state)
     case "PauseFailed":
       return state._tag === "Pausing" ? go(to("Running")) : stay(state)
     case "ResumeDone":
-      return state._tag === "Resuming"
+      return state._tag === "Resuming" || state._tag === "Paused"
         ? go(to("Running"), [{ topic: "/tasks/resumed", event: { containerId: facts.containerId } }])
         : stay(state)
     case "ResumeFailed":
       return state._tag === "Resuming" ? go(to("Paused")) : stay(state)
     case "Signal":
-      return go(
-        state,
-        [],
-        Operation.Signal({
-          signal: input.signal,
-          all: input.all,
-          thaw: input.signal === sigkill && state._tag !== "Running"
-        })
-      )
+      return go(state, [], signalling(input))
     case "Delete": {
       const gone: TaskState = { _tag: "Deleting", identity, startedAt, exit: null }
       if (!input.force) return reject(state, "created", "stopped")
@@ -271,19 +250,21 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
       return go({ _tag: "Deleted", exit: last }, [...end, deleted(facts, identity, last)])
     }
     case "DeleteFailed":
-      if (identity === null) return go({ _tag: "Deleted", exit: null })
+      // Something may be left of what was never known, so it is not gone: another deletion may end better.
+      if (identity === null) return stay(state)
       if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
       return go(startedAt === null ? { _tag: "Created", identity } : { _tag: "Running", identity, startedAt })
     case "Signal":
-      return exit === null
-        ? go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))
-        : finished(state)
+      return exit === null ? go(state, [], signalling(input)) : finished(state)
     case "Delete":
       return input.force ? go(state, [], Operation.Cancel(), Operation.Delete()) : reject(state, "created", "stopped")
     default:
       return commandOr(state, input, "created", "running", "paused")
   }
 }
+
+const signalling = ({ all, pid, signal }: SignalTo) =>
+  Operation.Signal({ signal, all, ...(pid === undefined ? {} : { pid }) })
 
 const isCommand = (input: Input): input is Command =>
   input._tag === "Start" ||
@@ -307,10 +288,13 @@ const started = (facts: Facts, identity: Identity, startedAt: DateTime.Utc): Nex
     { topic: "/tasks/start", event: { containerId: facts.containerId, pid: identity.pid } }
   ])
 
-const end = (facts: Facts, identity: Identity, startedAt: DateTime.Utc | null, exit: Exit): Next =>
-  facts.autoRemove
+const end = (facts: Facts, identity: Identity, since: DateTime.Utc | null, exit: Exit): Next => {
+  // The answer to a start may come when its process has ended already.
+  const startedAt = since === null ? null : DateTime.min(since, exit.exitedAt)
+  return facts.autoRemove
     ? go({ _tag: "Deleting", identity, startedAt, exit }, [exited(facts, exit)], Operation.Delete())
     : go({ _tag: "Stopped", identity, startedAt, exit }, [exited(facts, exit)])
+}
 
 const exited = (facts: Facts, exit: Exit): Payload => ({
   topic: "/tasks/exit",

@@ -30,6 +30,16 @@ const orElse =
       })
     })
 
+const signalOf = (
+  ref: ProcessRef,
+  { all, pid, signal }: Extract<TaskMachine.Operation, { readonly _tag: "Signal" }>
+) => ({
+  ref,
+  signal,
+  all,
+  ...(pid === undefined ? {} : { pid })
+})
+
 export const make = Effect.gen(function* () {
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
@@ -108,13 +118,7 @@ export const make = Effect.gen(function* () {
       case "Resume":
         return host.resume(ref).pipe(Effect.as(reported(toInit(ResumeDone()))), orElse([toInit(ResumeFailed())]))
       case "Signal":
-        return host
-          .signal({ ref: { ...ref, execId: null }, signal: operation.signal, all: operation.all })
-          .pipe(
-            Effect.andThen(operation.thaw ? Effect.ignore(host.resume(ref)) : Effect.void),
-            Effect.as(reported()),
-            orElse([])
-          )
+        return host.signal(signalOf({ ...ref, execId: null }, operation)).pipe(Effect.as(reported()), orElse([]))
       case "Delete":
         return remove(tree, ref)
       case "Cancel":

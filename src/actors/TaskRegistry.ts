@@ -26,6 +26,7 @@ import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
 import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
+import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
 import * as TaskMachine from "./TaskMachine.ts"
 
@@ -123,14 +124,11 @@ const make = Effect.gen(function* () {
   })
 
   const signal = Effect.fn("Tasks.signal")(function* (request: SignalRequest) {
+    const problem = ambiguity(request)
+    if (problem !== null) return yield* new InvalidArgument({ field: "pid", problem })
     const { actor, ref } = yield* findProcess(request)
-    if (ref.execId === null) {
-      const input = TaskMachine.Command.Signal({ signal: request.signal, all: request.all ?? false })
-      yield* actor.command({ execId: null, input })
-    } else {
-      const input = ProcessMachine.Command.Signal({ signal: request.signal })
-      yield* actor.command({ execId: ref.execId, input })
-    }
+    const { execId, input } = addressee(actor.read(), request, ref.execId)
+    yield* execId === null ? actor.command({ execId, input }) : actor.command({ execId, input })
   })
 
   const stop = Effect.fn("Tasks.stop")(function* ({ id, signal, timeoutMillis }: StopRequest) {

@@ -3,20 +3,20 @@
  * end of init waits for those of its execs.
  */
 import { DateTime, Deferred, Effect, Exit, Option, Scope } from "effect"
-import type { Fiber } from "effect"
 import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
-import type { HostError } from "../services/ProcessHost.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import { make as makeContainer } from "./Container.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import type { Terminals } from "./Terminals.ts"
+import * as Unreachable from "./Unreachable.ts"
 
 /** The parts of a host that this fills. */
 export interface Adopter {
@@ -26,35 +26,55 @@ export interface Adopter {
   readonly watch: (live: Live, child: Child, execs: Map<ExecId, Live> | null) => Effect.Effect<unknown>
 }
 
-/** Every process that has a record. One that cannot be taken over is logged and left out. */
+/**
+ * Every process that has a record. Where its driver or its streams are not to be had it is taken over without them, so that at least its exit is told; an exec
+ * without its init is logged and left out.
+ */
 export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, watch }: Adopter) {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
 
+  /** Its host died while the runtime paused or resumed it: whether it is frozen is not known, until it is not. */
+  const thaw = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
+    yield* Effect.ignore(driver.resume(target))
+    yield* LiveProcess.note(directory, init, { paused: false, freezing: false })
+  })
+
   const adopt = Effect.fnUntraced(function* (record: HostedRecord, processScope: Scope.Closeable) {
     const { exit, identity, logFile, ref, stdio, terminal = false } = record
-    const driver = yield* runtime.driver(record.runtime)
+    const driver = yield* Effect.catch(runtime.driver(record.runtime), (error) =>
+      Effect.as(
+        Effect.logError(`${processKey(ref)} is taken over without its runtime: ${error.message}`),
+        Unreachable.driverOf(runtime, record.runtime, error.message)
+      )
+    )
     const key = containerKey(ref)
     const folder = directory.directory(ref)
     const container = containers.get(key)
     if (ref.execId !== null && container === undefined)
       return yield* new NotFound({ kind: "task", id: ref.containerId })
-    const io = yield* terminals
-      .open({ ref, stdio, directory: folder, logFile, terminal })
-      .pipe(Scope.provide(processScope))
-    yield* io.handOver
+    const io = yield* terminals.open({ ref, stdio, directory: folder, logFile, terminal }).pipe(
+      Scope.provide(processScope),
+      Effect.tap((io) => io.handOver),
+      Effect.catch((error) =>
+        Effect.as(
+          Effect.logError(`${processKey(ref)} is taken over without its streams: ${error.message}`),
+          Unreachable.io
+        )
+      )
+    )
     const live = yield* LiveProcess.make(record, io, processScope)
     const execs = container?.execs ?? new Map<ExecId, Live>()
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {
       const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: folder }
-      const underWay = new Set<Fiber.Fiber<void, HostError>>()
-      const forgotten = Deferred.makeUnsafe<boolean>()
+      const made = makeContainer({ target, driver, init: live, execs, maybeFrozen: record.paused })
       // Its end may lie long back, and what was done about it is not known.
-      if (exit !== null) Deferred.doneUnsafe(forgotten, Effect.succeed(false))
-      containers.set(key, { target, driver, init: live, execs, underWay, forgotten, maybeFrozen: record.paused })
+      if (exit !== null) Deferred.doneUnsafe(made.forgotten, Effect.succeed(false))
+      containers.set(key, made)
+      if (exit === null && record.freezing === true) yield* thaw(made)
     }
     if (exit !== null) return null
     const found = yield* reaper.identify(identity.pid)

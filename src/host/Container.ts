@@ -1,5 +1,6 @@
 /** What a host holds of a container, from its creation or its taking over to its deletion. */
-import type { Deferred, Fiber } from "effect"
+import { Deferred, Semaphore } from "effect"
+import type { Fiber } from "effect"
 import type { ExecId } from "../schema/Ids.ts"
 import type { Driver, Target } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
@@ -16,4 +17,20 @@ export interface Container {
   readonly forgotten: Deferred.Deferred<boolean>
   /** A pause has begun, and no resume has ended since. */
   maybeFrozen: boolean
+  /** Its init was sent SIGKILL. */
+  doomed: boolean
+  /** Pauses and resumes take turns. */
+  readonly freezer: Semaphore.Semaphore
 }
+
+/** As it is when it is made, or taken over. */
+export const make = (
+  parts: Pick<Container, "target" | "driver" | "init" | "execs"> & { readonly maybeFrozen?: boolean }
+): Container => ({
+  maybeFrozen: false,
+  ...parts,
+  underWay: new Set(),
+  forgotten: Deferred.makeUnsafe(),
+  doomed: false,
+  freezer: Semaphore.makeUnsafe(1)
+})

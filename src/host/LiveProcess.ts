@@ -47,7 +47,7 @@ const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) 
 export const note = (
   directory: Directory,
   live: Live,
-  patch: Pick<HostedRecord, "started"> | Pick<HostedRecord, "paused">
+  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing">>
 ) =>
   Effect.catch(change(directory, live, patch), (error) =>
     Effect.andThen(

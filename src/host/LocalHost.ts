@@ -4,7 +4,7 @@
  * behind. What runs already it takes over (`Adoption.ts`).
  */
 import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
-import { AlreadyExists, NotFound, RuntimeFailed, Unavailable } from "../schema/Errors.ts"
+import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
 import type {
   ContainerRef,
   CreateRequest,
@@ -12,6 +12,7 @@ import type {
   ExecRequest,
   Hosted,
   HostedRecord,
+  HostSignal,
   Ref
 } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
@@ -26,26 +27,20 @@ import type { Child } from "../services/ProcessReaper.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { adoptAll } from "./Adoption.ts"
+import { make as makeContainer } from "./Container.ts"
 import type { Container } from "./Container.ts"
 import * as HalfMade from "./HalfMade.ts"
+import { makeFreezer } from "./Freezer.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
+import { makeSignals } from "./Signals.ts"
 import { makeTerminals } from "./Terminals.ts"
+import { makeToTheEnd } from "./UnderWay.ts"
 import { makeWatchers } from "./Watchers.ts"
 
 const sigkill = 9
 /** How long the runtime may go on with a container whose init has ended. */
 const endPatience = "1 second"
-
-const endedMeanwhile = (runtime: string) =>
-  new RuntimeFailed({
-    runtime,
-    command: "start",
-    exitCode: -1,
-    reason: "deadline",
-    detail: "the container ended while the runtime was still at work on it",
-    log: []
-  })
 
 /** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
 const killPatience = "10 seconds"
@@ -57,6 +52,7 @@ const make = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const containers = new Map<string, Container>()
   const creating = new Map<string, Fiber.Fiber<Hosted, HostError>>()
+  const deleting = new Map<string, Deferred.Deferred<DeleteResult, HostError>>()
   const terminals = yield* makeTerminals
 
   const records = () =>
@@ -153,17 +149,7 @@ const make = Effect.gen(function* () {
         yield* directory.save(record)
         const init = yield* LiveProcess.make(record, io, processScope)
         const execs = new Map<ExecId, Live>()
-        const underWay = new Set<Fiber.Fiber<void, HostError>>()
-        const forgotten = Deferred.makeUnsafe<boolean>()
-        containers.set(containerKey(ref), {
-          target: made,
-          driver,
-          init,
-          execs,
-          underWay,
-          forgotten,
-          maybeFrozen: false
-        })
+        containers.set(containerKey(ref), makeContainer({ target: made, driver, init, execs }))
         yield* watch(init, child, execs)
         return { identity, bundle, stdin: stdio.stdin && !terminal ? `${bundle}/stdin` : null }
       })
@@ -196,25 +182,15 @@ const make = Effect.gen(function* () {
     )
   })
 
-  /** Half of a call would be worse than the whole: it goes on though its caller goes away. Only the end of its container ends it, or its deletion. */
-  const toTheEnd = Effect.fnUntraced(function* (
-    { driver, underWay }: Container,
-    operation: Effect.Effect<void, HostError>
-  ) {
-    const fiber = yield* Effect.forkIn(operation, scope)
-    underWay.add(fiber)
-    fiber.addObserver(() => underWay.delete(fiber))
-    const exit = yield* Fiber.await(fiber)
-    return Outcome.hasInterrupts(exit) ? yield* endedMeanwhile(driver.info.name) : yield* exit
-  })
+  const toTheEnd = yield* makeToTheEnd(watchers.tell)
+  const freezer = yield* makeFreezer(toTheEnd)
+  const send = yield* makeSignals(freezer)
 
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    yield* toTheEnd(
-      container,
-      Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
-    )
+    const starting = Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    yield* toTheEnd(container, starting, "started")
   })
 
   const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
@@ -260,58 +236,31 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const signal = Effect.fn("ProcessHost.signal")(function* (request: {
-    readonly ref: Ref
-    readonly signal: number
-    readonly all: boolean
-  }) {
-    const live = yield* findProcess(request.ref)
-    if (request.all) {
-      const { driver, target } = yield* find(request.ref)
-      const pids = yield* driver.pids(target)
-      return yield* Effect.forEach(
-        pids,
-        Effect.fnUntraced(function* (pid) {
-          const identity = yield* reaper.identify(pid)
-          if (Option.isSome(identity)) yield* reaper.signal(identity.value, request.signal)
-        }),
-        { discard: true }
-      )
-    }
-    const sent = live.record.exit === null && (yield* reaper.signal(live.record.identity, request.signal))
-    if (!sent) return yield* new NotFound({ kind: "process", id: request.ref.execId ?? request.ref.containerId })
+  const signal = Effect.fn("ProcessHost.signal")(function* (request: HostSignal) {
+    yield* send(yield* find(request.ref), request)
   })
 
   const pause = Effect.fn("ProcessHost.pause")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
-    const { driver, init, target } = container
-    container.maybeFrozen = true
-    yield* toTheEnd(
-      container,
-      Effect.andThen(driver.pause(target), LiveProcess.note(directory, init, { paused: true }))
-    )
+    yield* toTheEnd(container, freezer.pause(container), "paused")
   })
 
   const resume = Effect.fn("ProcessHost.resume")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
-    const { driver, init, target } = container
-    const resuming = Effect.tap(driver.resume(target), () => Effect.sync(() => void (container.maybeFrozen = false)))
-    yield* toTheEnd(container, Effect.andThen(resuming, LiveProcess.note(directory, init, { paused: false })))
+    yield* toTheEnd(container, freezer.resume(container), "resumed")
   })
 
   /** Kills what is left and waits until its exits are told, or patience ends. */
-  const endAll = Effect.fnUntraced(function* ({ driver, init, maybeFrozen, target, underWay }: Container) {
+  const endAll = Effect.fnUntraced(function* (container: Container) {
+    const { init, underWay } = container
     yield* Effect.forEach(Array.from(underWay), Fiber.interrupt, { discard: true })
     if (init.record.exit !== null) return
     yield* reaper.signal(init.record.identity, sigkill)
-    // A frozen process takes no signal on cgroup v1.
-    if (maybeFrozen) yield* Effect.ignore(driver.resume(target))
+    yield* freezer.letAllDie(container)
     yield* Deferred.await(init.told).pipe(Effect.timeoutOption(killPatience))
   })
 
-  const remove = Effect.fn("ProcessHost.delete")(function* (
-    ref: ContainerRef
-  ): Effect.fn.Return<DeleteResult, HostError> {
+  const removeContainer = Effect.fnUntraced(function* (ref: ContainerRef): Effect.fn.Return<DeleteResult, HostError> {
     const key = containerKey(ref)
     const pending = creating.get(key)
     if (pending !== undefined) yield* Fiber.interrupt(pending)
@@ -331,6 +280,19 @@ const make = Effect.gen(function* () {
         record.exit === null ? [] : [{ execId, exit: record.exit }]
       )
     }
+  })
+
+  /** Of several at once all but the first wait for what comes of that: a second one could find the next container of that name. */
+  const remove = Effect.fn("ProcessHost.delete")(function* (ref: ContainerRef) {
+    const key = containerKey(ref)
+    const known = deleting.get(key)
+    if (known !== undefined) return yield* Deferred.await(known)
+    const done = Deferred.makeUnsafe<DeleteResult, HostError>()
+    deleting.set(key, done)
+    return yield* Effect.onExit(removeContainer(ref), (exit) => {
+      deleting.delete(key)
+      return Deferred.done(done, exit)
+    })
   }, Effect.uninterruptible)
 
   const deleteExec = Effect.fn("ProcessHost.deleteExec")(function* (ref: Ref) {
@@ -339,6 +301,7 @@ const make = Effect.gen(function* () {
     const live = ref.execId === null ? undefined : container?.execs.get(ref.execId)
     if (container === undefined || live === undefined || ref.execId === null) return null
     yield* reaper.signal(live.record.identity, sigkill)
+    yield* freezer.letDie(container, live.record.identity)
     yield* Deferred.await(live.told).pipe(Effect.timeoutOption(killPatience))
     if (live.record.exit === null) {
       return yield* new Unavailable({

@@ -2,10 +2,10 @@
  * The services over RPC. The protocol is a Layer from outside (`layers/Client.ts` has those of Node), so that this file runs wherever Effect does.
  * A broken connection is `Unavailable`; whatever else the transport throws at a call is too: a client never sees a defect of the server.
  */
-import { Cause, Context, Effect, Layer, Result, Stream } from "effect"
+import { Cause, Context, Effect, Layer, Result, Schema, SchemaIssue, Stream } from "effect"
 import { RpcClient, RpcClientError } from "effect/rpc"
 import type { BerthError } from "../schema/Errors.ts"
-import { Unavailable } from "../schema/Errors.ts"
+import { InvalidArgument, Unavailable } from "../schema/Errors.ts"
 import { Containers } from "../services/Containers.ts"
 import { Events } from "../services/Events.ts"
 import { System } from "../services/System.ts"
@@ -25,12 +25,22 @@ const explain = (error: RpcClientError.RpcClientError): string => {
   return reason.message
 }
 
+/** A request that its own schema refuses is not sent; what is thrown then says why. */
+const refusal = (cause: Cause.Cause<Remote>): InvalidArgument | null => {
+  const defect = cause.reasons.find((reason) => reason._tag === "Die")?.defect
+  if (!(defect instanceof Error) || !SchemaIssue.isIssue(defect.cause)) return null
+  const problem = new Schema.SchemaError(defect.cause).message.replaceAll(/\s+/g, " ")
+  return new InvalidArgument({ field: "params", problem })
+}
+
 const make = Effect.fnUntraced(function* (address: string) {
   const client = yield* RpcClient.make(BerthRpc)
 
   const toError = (cause: Cause.Cause<Remote>): Cause.Cause<BerthError> => {
     const found = Cause.findError(cause)
     if (Result.isFailure(found)) {
+      const refused = refusal(cause)
+      if (refused !== null) return Cause.fail(refused)
       return Cause.hasDies(cause) ? Cause.fail(unavailable(address, "it answered what cannot be read")) : found.failure
     }
     const error = found.success
@@ -38,8 +48,9 @@ const make = Effect.fnUntraced(function* (address: string) {
   }
   const call = <A>(effect: Effect.Effect<A, Remote>): Effect.Effect<A, BerthError> =>
     Effect.catchCause(effect, (cause) => Effect.failCause(toError(cause)))
-  const stream = <A>(self: Stream.Stream<A, Remote>): Stream.Stream<A, BerthError> =>
-    Stream.catchCause(self, (cause) => Stream.failCause(toError(cause)))
+  // Made when it runs: a request that is no request is refused where it is made.
+  const stream = <A>(self: () => Stream.Stream<A, Remote>): Stream.Stream<A, BerthError> =>
+    Stream.catchCause(Stream.suspend(self), (cause) => Stream.failCause(toError(cause)))
 
   const containers = Containers.of({
     create: (request) => call(client["Containers.Create"](request)),
@@ -64,12 +75,12 @@ const make = Effect.fnUntraced(function* (address: string) {
     startExec: (request) => call(client["Tasks.StartExec"](request)),
     deleteExec: (request) => call(client["Tasks.DeleteExec"](request)),
     processes: (id) => call(client["Tasks.Processes"]({ id })),
-    output: (request) => stream(client["Tasks.Output"](request)),
+    output: (request) => stream(() => client["Tasks.Output"](request)),
     writeStdin: (request) => Effect.asVoid(call(client["Tasks.WriteStdin"](request))),
     closeStdin: (request) => Effect.asVoid(call(client["Tasks.CloseStdin"](request))),
     resize: (request) => Effect.asVoid(call(client["Tasks.Resize"](request)))
   })
-  const events = Events.of({ subscribe: (request) => stream(client["Events.Subscribe"](request)) })
+  const events = Events.of({ subscribe: (request) => stream(() => client["Events.Subscribe"](request)) })
   const system = System.of({
     info: call(client["System.Info"]({})),
     runtimes: call(client["System.Runtimes"]({}))

@@ -2,7 +2,16 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { BerthError } from "../schema/Errors.ts"
-import { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+import {
+  ContainerRef,
+  CreateRequest,
+  DeleteResult,
+  ExecRequest,
+  Hosted,
+  HostEvent,
+  HostSignal,
+  Ref
+} from "../schema/Host.ts"
 import { Exit, TerminalSize } from "../schema/Process.ts"
 
 /** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
@@ -19,7 +28,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Create", { payload: CreateRequest, success: Hosted, error }),
   Rpc.make("Start", { payload: ContainerRef, success: done, error }),
   Rpc.make("Exec", { payload: ExecRequest, success: Hosted, error }),
-  Rpc.make("Signal", { payload: { ref: Ref, signal: Schema.Int, all: Schema.Boolean }, success: done, error }),
+  Rpc.make("Signal", { payload: HostSignal, success: done, error }),
   Rpc.make("Pause", { payload: ContainerRef, success: done, error }),
   Rpc.make("Resume", { payload: ContainerRef, success: done, error }),
   Rpc.make("Delete", { payload: ContainerRef, success: DeleteResult, error }),

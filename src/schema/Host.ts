@@ -15,6 +15,17 @@ export type ContainerRef = typeof ContainerRef.Type
 
 const io = { stdio: Stdio, logFile: Schema.NullOr(Schema.String) }
 
+/**
+ * `all`: to every process of the container of `ref`; `pid`: to that process of it, as the host counts. Without either: to the process that `ref` names.
+ */
+export const HostSignal = Schema.Struct({
+  ref: Ref,
+  signal: Schema.Int,
+  all: Schema.Boolean,
+  pid: Schema.optionalKey(Schema.Int)
+})
+export type HostSignal = typeof HostSignal.Type
+
 export const CreateRequest = Schema.Struct({ ...ContainerRef.fields, runtime: RuntimeName, spec: VettedSpec, ...io })
 export type CreateRequest = typeof CreateRequest.Type
 
@@ -26,8 +37,8 @@ export const ExecRequest = Schema.Struct({ ...ContainerRef.fields, execId: ExecI
 export type ExecRequest = typeof ExecRequest.Type
 
 /**
- * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `terminal`, absent
- * in records of older hosts, where the process has one.
+ * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `freezing` while the
+ * runtime is at work on a pause or a resume, so that `paused` is not to be trusted; `terminal`, absent in records of older hosts, where the process has one.
  */
 export const HostedRecord = Schema.Struct({
   ref: Ref,
@@ -35,16 +46,21 @@ export const HostedRecord = Schema.Struct({
   identity: Identity,
   started: Schema.Boolean,
   paused: Schema.Boolean,
+  freezing: Schema.optionalKey(Schema.Boolean),
   terminal: Schema.optionalKey(Schema.Boolean),
   ...io,
   exit: Schema.NullOr(Exit)
 })
 export type HostedRecord = typeof HostedRecord.Type
 
-/** What the host tells: the whole of what it holds when somebody begins to watch, then every change. */
+/**
+ * What the host tells: the whole of what it holds when somebody begins to watch, then every change. `Changed` is a start, pause or resume that came to its end
+ * when whoever had asked for it was gone: all others get an answer.
+ */
 export const HostEvent = Schema.TaggedUnion({
   Snapshot: { records: Schema.Array(HostedRecord) },
   Exited: { ref: Ref, exit: Exit },
+  Changed: { ref: ContainerRef, change: Schema.Literals(["started", "paused", "resumed"]) },
   Oom: { ref: ContainerRef }
 })
 export type HostEvent = typeof HostEvent.Type

@@ -30,8 +30,14 @@ export const CreateTask = Schema.Struct({
 })
 export type CreateTask = typeof CreateTask.Type
 
-/** `all`: every process of the container, not only the one named. */
-export const SignalRequest = Schema.Struct({ id, execId, signal, all: Schema.optionalKey(Schema.Boolean) })
+/** `all`: every process of the container, not only the one named. `pid`: that process of it, as the host counts; neither with `execId` nor with `all`. */
+export const SignalRequest = Schema.Struct({
+  id,
+  execId,
+  pid: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 4_194_304 }))),
+  signal,
+  all: Schema.optionalKey(Schema.Boolean)
+})
 export type SignalRequest = typeof SignalRequest.Type
 
 /** `signal` (default SIGTERM), then SIGKILL after `timeoutMillis` (default 10 s). */

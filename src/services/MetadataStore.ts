@@ -52,7 +52,7 @@ export class MetadataStore extends Context.Service<
       namespace: Namespace,
       id: ContainerId
     ) => Effect.Effect<Option.Option<TaskWithProcesses>, StoreFailure>
-    /** By namespace and id; the processes of each by id. */
+    /** By namespace and id; the processes of each by id. What cannot be read is logged and left out, so that the others are read. */
     readonly tasks: Effect.Effect<ReadonlyArray<TaskWithProcesses>, StoreFailure>
     /** At most `limit` events after `after`, oldest first. Old events are dropped in time (`StoreRules.ts`), so that there may be gaps between them. */
     readonly events: (after: Seq, limit: number) => Effect.Effect<ReadonlyArray<Event>, StoreFailure>

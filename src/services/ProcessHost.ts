@@ -6,7 +6,16 @@ import { Context } from "effect"
 import type { Effect, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import type { Exit, TerminalSize } from "../schema/Process.ts"
-import type { ContainerRef, CreateRequest, DeleteResult, ExecRequest, Hosted, HostEvent, Ref } from "../schema/Host.ts"
+import type {
+  ContainerRef,
+  CreateRequest,
+  DeleteResult,
+  ExecRequest,
+  Hosted,
+  HostEvent,
+  HostSignal,
+  Ref
+} from "../schema/Host.ts"
 
 /** A host behind a socket can answer with any of them. */
 export type HostError = BerthError
@@ -19,12 +28,11 @@ export class ProcessHost extends Context.Service<
     readonly start: (ref: ContainerRef) => Effect.Effect<void, HostError>
     /** Starts a process beside init. Leaves nothing behind where it fails or is interrupted. */
     readonly exec: (request: ExecRequest) => Effect.Effect<Hosted, HostError>
-    /** To one process, or with `all` to every process of the container. NotFound where it has ended. */
-    readonly signal: (request: {
-      readonly ref: Ref
-      readonly signal: number
-      readonly all: boolean
-    }) => Effect.Effect<void, HostError>
+    /**
+     * To one process, by its name or by a pid that its container has, or with `all` to every process of the container. NotFound where it has ended, or is
+     * none of the container's. SIGKILL also ends what is frozen.
+     */
+    readonly signal: (request: HostSignal) => Effect.Effect<void, HostError>
     readonly pause: (ref: ContainerRef) => Effect.Effect<void, HostError>
     readonly resume: (ref: ContainerRef) => Effect.Effect<void, HostError>
     /** Kills what runs, waits for its exits and removes every trace. Of a container that is not there: an empty result. */

@@ -33,7 +33,7 @@ export class Tasks extends Context.Service<
     readonly get: (id: ContainerId) => Effect.Effect<Task, BerthError>
     /** By id. */
     readonly list: (request: ListRequest) => Effect.Effect<ReadonlyArray<Task>, BerthError>
-    /** Returns when the signal is sent. NotFound where the process has ended. */
+    /** Returns when the signal is sent. NotFound where the process has ended, or the pid is none of the container's. */
     readonly signal: (request: SignalRequest) => Effect.Effect<void, BerthError>
     /** Signal, time, SIGKILL; returns when the task has stopped, with the stage that did it. */
     readonly stop: (request: StopRequest) => Effect.Effect<StopResult, BerthError>

@@ -203,7 +203,7 @@ describe("a daemon that comes back", () => {
       yield* host.start({ namespace, containerId: ContainerId.make("runs") })
       yield* life(settled)
       assert.deepStrictEqual(
-        (yield* world.containers).map((name) => String(name).split("/").at(-1)),
+        (yield* world.containers).map((name) => name.split("/").at(-1)),
         ["runs"]
       )
     }))

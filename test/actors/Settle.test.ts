@@ -70,7 +70,7 @@ describe("settle", () => {
         absent: [unknown],
         made: nothing,
         started: nothing,
-        paused: nothing,
+        paused: ["PauseDone"],
         stillborn: [one],
         ended: [seven]
       },
@@ -82,7 +82,14 @@ describe("settle", () => {
         stillborn: ["PauseFailed", one],
         ended: ["PauseFailed", seven]
       },
-      Paused: { absent: [unknown], made: nothing, started: nothing, paused: nothing, stillborn: [one], ended: [seven] },
+      Paused: {
+        absent: [unknown],
+        made: ["ResumeDone"],
+        started: ["ResumeDone"],
+        paused: nothing,
+        stillborn: [one],
+        ended: [seven]
+      },
       Resuming: {
         absent: [unknown],
         made: ["ResumeDone"],

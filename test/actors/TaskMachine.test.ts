@@ -129,6 +129,7 @@ const table: Record<string, Record<string, string>> = {
     Kill: "- (Signal)",
     Delete: "refused: created stopped",
     Force: "Deleting (Delete)",
+    PauseDone: "Paused [paused]",
     Exited: "Stopped+exit [exit]",
     Oom: "- [oom]",
     "*": "-"
@@ -138,7 +139,7 @@ const table: Record<string, Record<string, string>> = {
     Pause: "refused: running",
     Resume: "refused: paused",
     Term: "- (Signal)",
-    Kill: "- (Signal thaw)",
+    Kill: "- (Signal)",
     Delete: "refused: created stopped",
     Force: "Deleting (Cancel Delete)",
     PauseDone: "Paused [paused]",
@@ -152,9 +153,10 @@ const table: Record<string, Record<string, string>> = {
     Pause: "refused: running",
     Resume: "Resuming (Resume)",
     Term: "- (Signal)",
-    Kill: "- (Signal thaw)",
+    Kill: "- (Signal)",
     Delete: "refused: created stopped",
     Force: "Deleting (Delete)",
+    ResumeDone: "Running [resumed]",
     Exited: "Stopped+exit [exit]",
     Oom: "- [oom]",
     "*": "-"
@@ -164,7 +166,7 @@ const table: Record<string, Record<string, string>> = {
     Pause: "refused: running",
     Resume: "refused: paused",
     Term: "- (Signal)",
-    Kill: "- (Signal thaw)",
+    Kill: "- (Signal)",
     Delete: "refused: created stopped",
     Force: "Deleting (Cancel Delete)",
     ResumeDone: "Running [resumed]",
@@ -217,7 +219,6 @@ const table: Record<string, Record<string, string>> = {
     Delete: "refused: created stopped",
     Force: "- (Cancel Delete)",
     DeleteDone: "Deleted",
-    DeleteFailed: "Deleted",
     "*": "-"
   },
   Deleted: {
@@ -242,9 +243,7 @@ const describe = (state: TaskState, input: Input, autoRemove = false): string =>
   const parts = [
     next.state === state ? "-" : `${next.state._tag}${held}`,
     next.events.length === 0 ? "" : `[${next.events.map(({ topic }) => topic.replace("/tasks/", "")).join(" ")}]`,
-    next.operations.length === 0
-      ? ""
-      : `(${next.operations.map((operation) => (operation._tag === "Signal" && operation.thaw ? "Signal thaw" : operation._tag)).join(" ")})`
+    next.operations.length === 0 ? "" : `(${next.operations.map(({ _tag }) => _tag).join(" ")})`
   ]
   return parts.filter((part) => part !== "").join(" ")
 }
@@ -261,4 +260,13 @@ for (const [from, state] of Object.entries(states)) {
 it("a task that removes itself begins to on its exit", () => {
   const running: TaskState = { _tag: "Running", ...live }
   assert.strictEqual(describe(running, Report.Exited({ exit }), true), "Deleting+exit [exit] (Delete)")
+})
+
+it("nothing has started after its end, though the answer to its start came after it", () => {
+  const early = DateTime.subtract(at, { seconds: 1 })
+  const ended: Exit = { ...exit, exitedAt: early }
+  const { state } = transition(facts, { _tag: "Running", ...live }, Report.Exited({ exit: ended }))
+  assert.deepStrictEqual(state, { _tag: "Stopped", identity, startedAt: early, exit: ended })
+  const held = transition(facts, { _tag: "Starting", identity, exit: ended }, Report.StartDone({ at }))
+  assert.deepStrictEqual(held.state, state)
 })

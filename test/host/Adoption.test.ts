@@ -9,8 +9,8 @@ import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
-import { atOnce, settled } from "../support/atOnce.ts"
-import { Disk, exec, forever, ground, left, nothing, running, watching, web } from "./support.ts"
+import { atOnce, failure, settled } from "../support/atOnce.ts"
+import { Disk, exec, forever, gone, ground, left, nothing, running, watching, web } from "./support.ts"
 import type { Ground } from "./support.ts"
 
 describe("a host that follows another", () => {
@@ -128,7 +128,7 @@ describe("a host that follows another", () => {
       )
     }).pipe(Effect.scoped))
 
-  test("takes over the others where it cannot take over one", () =>
+  test("keeps what has lost its runtime, tells its exit, and removes it when the runtime is back", () =>
     Effect.gen(function* () {
       const directory = yield* TaskDirectory
       yield* life(Effect.andThen(running(forever, "bad"), running(forever, "web")))
@@ -136,12 +136,73 @@ describe("a host that follows another", () => {
       yield* directory.save({ ...bad, runtime: RuntimeName.make("absent") })
       yield* life(
         Effect.gen(function* () {
+          const host = yield* ProcessHost
           const { lines } = yield* watching
-          assert.deepStrictEqual(lines, ["snapshot web:-"])
+          assert.deepStrictEqual(lines, ["snapshot bad:- web:-"])
+          assert.match(yield* failure(host.pids(refOf("bad"))), /^Unavailable: runtime "absent"/)
+          yield* host.signal({ ref: refOf("bad"), signal: 9, all: false })
+          yield* settled
+          assert.deepStrictEqual(lines.slice(1), ["bad 137"])
+          assert.match(yield* failure(host.delete(refOf("bad"))), /^Unavailable: runtime "absent"/)
         })
       )
-      assert.deepStrictEqual((yield* (yield* MockWorld).descriptors).length, 0)
+      const ended = Option.getOrThrow(yield* directory.load(refOf("bad")))
+      yield* directory.save({ ...ended, runtime: bad.runtime })
+      yield* life(
+        Effect.gen(function* () {
+          const host = yield* ProcessHost
+          assert.strictEqual((yield* host.delete(refOf("bad"))).init?.exitStatus, 137)
+          yield* host.delete(web)
+        })
+      )
+      assert.deepStrictEqual(yield* left, nothing)
     }).pipe(Effect.scoped))
+
+  test("keeps what has lost its streams, and tells its exit", () =>
+    Effect.gen(function* () {
+      yield* life(running())
+      yield* (yield* MockWorld).failNext("open", gone)
+      yield* life(
+        Effect.gen(function* () {
+          const host = yield* ProcessHost
+          const { lines } = yield* watching
+          assert.match(yield* failure(host.writeStdin({ ref: web, bytes: new Uint8Array([1]) })), /^NotFound/)
+          yield* host.signal({ ref: web, signal: 9, all: false })
+          yield* settled
+          assert.deepStrictEqual(lines, ["snapshot web:-", "web 137"])
+          yield* host.delete(web)
+        })
+      )
+      assert.deepStrictEqual(yield* left, nothing)
+    }).pipe(Effect.scoped))
+
+  for (const at of ["before", "after"] as const) {
+    test(`lets a container go on that its host was about to pause when it died, ${at} it was frozen`, () =>
+      Effect.gen(function* () {
+        const world = yield* MockWorld
+        yield* life(running())
+        yield* world.hang("pause", {}, at)
+        yield* life(
+          Effect.gen(function* () {
+            const { pause } = yield* ProcessHost
+            yield* Effect.forkDetach(pause(web), { startImmediately: true })
+            yield* settled
+          })
+        )
+        yield* world.release("pause")
+        yield* life(
+          Effect.gen(function* () {
+            const host = yield* ProcessHost
+            const snapshot = yield* Effect.map(Stream.runHead(host.watch), Option.getOrThrow)
+            assert.isFalse(snapshot._tag === "Snapshot" && snapshot.records[0]?.paused)
+            yield* atOnce("pause", host.pause(web))
+            yield* atOnce("resume", host.resume(web))
+            yield* exec("job")
+            yield* host.delete(web)
+          })
+        )
+      }).pipe(Effect.scoped))
+  }
 
   test("goes on with the exit that the one before could not write down", () =>
     Effect.gen(function* () {

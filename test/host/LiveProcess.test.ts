@@ -2,6 +2,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
@@ -122,6 +123,26 @@ describe("an exec", () => {
     }))
 
   test(
+    "of a frozen container dies all the same, and the others stay frozen",
+    () =>
+      Effect.gen(function* () {
+        const host = yield* ProcessHost
+        yield* running()
+        yield* exec("job")
+        yield* exec("other")
+        yield* host.pause(web)
+        const deleting = yield* waits("delete", host.deleteExec({ ...web, execId: job }))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* atOnce("delete", Fiber.join(deleting)))?.exitStatus, 137)
+        const { lines } = yield* watching
+        assert.deepStrictEqual(lines, ["snapshot other:- web:-"])
+        assert.match(yield* failure(exec("third")), /paused/)
+        yield* atOnce("resume", host.resume(web))
+      }).pipe(Effect.scoped),
+    { freezer: "v1" }
+  )
+
+  test(
     "that cannot be killed is not waited for without end",
     () =>
       Effect.gen(function* () {
@@ -129,6 +150,7 @@ describe("an exec", () => {
         yield* running()
         yield* exec("job")
         yield* host.pause(web)
+        yield* (yield* MockWorld).failNext("resume", failed("resume", "no"))
         const deleting = yield* waits("delete", host.deleteExec({ ...web, execId: job }))
         yield* TestClock.adjust("11 seconds")
         assert.match(

@@ -132,6 +132,35 @@ describe("start, pause and resume", () => {
       }))
   }
 
+  test("are told to whoever watches where their callers are gone, and only there", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      const world = yield* MockWorld
+      const { lines } = yield* watching
+      yield* create()
+      for (const operation of ["start", "pause", "resume"] as const) {
+        yield* world.hang(operation, {}, "after")
+        yield* Fiber.interrupt(yield* waits(operation, host[operation](web)))
+        yield* world.release(operation)
+        yield* settled
+      }
+      yield* host.pause(web)
+      yield* host.resume(web)
+      yield* world.onOperation("pause", {}, { delay: "1 second", fail: failed("pause", "no"), times: 1 })
+      yield* Fiber.interrupt(yield* waits("pause", host.pause(web)))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(lines, ["snapshot ", "web started", "web paused", "web resumed"])
+    }).pipe(Effect.scoped))
+
+  test("of a pause that failed nothing is left frozen", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      yield* running()
+      yield* (yield* MockWorld).onOperation("pause", {}, { at: "after", fail: failed("pause", "late"), times: 1 })
+      assert.match(yield* failure(host.pause(web)), /^RuntimeFailed/)
+      yield* atOnce("exec", exec("job"))
+    }))
+
   test("have happened also where they cannot be written down", () =>
     Effect.gen(function* () {
       const host = yield* ProcessHost
@@ -172,6 +201,22 @@ describe("start, pause and resume", () => {
 })
 
 describe("a deletion", () => {
+  test("asked for twice at once happens once, and spares the next container of that name", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      const world = yield* MockWorld
+      yield* running()
+      yield* world.hang("delete")
+      const first = yield* waits("first", host.delete(web))
+      const second = yield* waits("second", host.delete(web))
+      yield* world.release("delete")
+      const answer = yield* atOnce("first", Fiber.join(first))
+      yield* atOnce("create", running())
+      assert.deepStrictEqual(yield* atOnce("second", Fiber.join(second)), answer)
+      assert.strictEqual(answer.init?.exitStatus, 137)
+      assert.strictEqual((yield* host.pids(web)).length, 1)
+    }))
+
   test(
     "kills what runs, frozen or not, and answers every exit",
     () =>

@@ -143,6 +143,8 @@ const word = (event: HostEvent) => {
       return `snapshot ${event.records.map(({ exit, ref }) => `${ref.execId ?? ref.containerId}:${exit?.exitStatus ?? "-"}`).join(" ")}`
     case "Exited":
       return `${event.ref.execId ?? event.ref.containerId} ${event.exit.exitStatus}`
+    case "Changed":
+      return `${event.ref.containerId} ${event.change}`
     case "Oom":
       return "oom"
   }

@@ -19,6 +19,8 @@ export interface Place {
   readonly rootfs: string
   /** Real processes in real time; else the test clock is moved on until a case is done. */
   readonly real: boolean
+  /** Behind a typed client. */
+  readonly remote?: boolean
 }
 
 const text = (id: ContainerId, execId: ExecId | null = null) =>

@@ -11,7 +11,6 @@ import { line, Output } from "../Output.ts"
 import * as Json from "../output/Json.ts"
 import * as Params from "../Params.ts"
 import { stopLabels } from "../run/StopLabels.ts"
-import { unsupported } from "../run/Unsupported.ts"
 
 const sigterm = 15
 
@@ -26,17 +25,21 @@ export const kill = Command.make(
     ),
     all: Params.toggle("all", "Every process of the container, not only its first"),
     exec: Params.exec,
-    pid: Params.text("pid", "<PID>", "Any process of the container")
+    pid: Flag.Int("pid").pipe(
+      Flag.withMetavar("<PID>"),
+      Flag.withDescription("Any process of the container, by the pid that it has on the host"),
+      Flag.optional
+    )
   },
   ({ all, exec, ids, pid, signal }) =>
     connected(
       Effect.gen(function* () {
-        if (Option.isSome(pid)) return yield* unsupported("kill --pid")
         const tasks = yield* Tasks
         const json = yield* wantsJson
         yield* each(ids, (id) =>
           Effect.gen(function* () {
-            yield* tasks.signal({ id, execId: Option.getOrNull(exec), signal, all })
+            const by = Option.isSome(pid) ? { pid: pid.value } : {}
+            yield* tasks.signal({ id, execId: Option.getOrNull(exec), signal, all, ...by })
             yield* json ? (yield* Output).write(Json.document({ id, signal })) : line(id)
           })
         )
@@ -47,7 +50,8 @@ export const kill = Command.make(
   Command.withExamples([
     { command: "berth kill web" },
     { command: "berth kill -s 9 --all web", description: "SIGKILL to every process of the container" },
-    { command: "berth kill -s HUP --exec worker web", description: "To a process that exec added" }
+    { command: "berth kill -s HUP --exec worker web", description: "To a process that exec added" },
+    { command: "berth kill -s USR1 --pid 4711 web", description: "To any process that runs in the container" }
   ])
 )
 

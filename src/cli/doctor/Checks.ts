@@ -168,6 +168,12 @@ export const userNamespaces = (facts: Facts): Check =>
 export const criu = (facts: Facts): Check =>
   facts.criu === null ? bad("criu", false, "no checkpoints", "apt-get install criu") : good("criu", false, facts.criu)
 
+/** A row that cannot be read is left out by the daemon; what it told of still takes up its id. */
+export const store = ({ store: { damages, file } }: Facts): Check =>
+  damages.length === 0
+    ? good("store", false, null)
+    : bad("store", false, `${file}: ${damages.join("; ")}`, "restore it from a backup, or delete those rows")
+
 export const daemon = ({ daemon }: Facts): Check =>
   "version" in daemon
     ? good("daemon", false, daemon.version)
@@ -187,6 +193,7 @@ export const all = (facts: Facts): ReadonlyArray<Check> => [
   userNamespaces(facts),
   exitAfterLoss(facts),
   criu(facts),
+  store(facts),
   daemon(facts)
 ]
 

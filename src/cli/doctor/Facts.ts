@@ -29,10 +29,19 @@ export interface Facts {
   readonly libc: string | null
   readonly drivers: ReadonlyArray<DriverInfo>
   readonly criu: string | null
+  /** Where the store is, and each row of it that cannot be read. */
+  readonly store: { readonly file: string; readonly damages: ReadonlyArray<string> }
   readonly daemon:
-    | { readonly address: string; readonly version: string }
+    | { readonly address: string; readonly version: string; readonly root: string }
     | { readonly address: string; readonly problem: string }
 }
+
+/** Of the daemon that answers; else where one would have it. */
+const store = Effect.fnUntraced(function* (daemon: Facts["daemon"]) {
+  const { damages } = yield* Effect.promise(() => import("../../layers/store/Inspection.ts"))
+  const file = `${"root" in daemon ? daemon.root : "/var/lib/berth"}/berth.db`
+  return { file, damages: yield* damages(file) }
+})
 
 const read = (file: string) =>
   Effect.gen(function* () {
@@ -84,7 +93,7 @@ const whyNot = (error: BerthError | Cause.TimeoutError) =>
 
 const daemon = (address: string) =>
   Effect.flatMap(System, ({ info }) => info).pipe(
-    Effect.map(({ version }) => ({ address, version })),
+    Effect.map(({ root, version }) => ({ address, version, root })),
     Effect.timeout("2 seconds"),
     Effect.catch((error) => Effect.succeed({ address, problem: whyNot(error) }))
   )
@@ -94,6 +103,9 @@ export const gather = Effect.fn("doctor.gather")(function* (
   address: string,
   services: Layer.Layer<System, BerthError>
 ) {
+  const found: Facts["daemon"] = yield* Effect.catch(Effect.provide(daemon(address), services), (error) =>
+    Effect.succeed({ address, problem: whyNot(error) })
+  )
   return yield* Effect.all(
     {
       platform: Effect.succeed(process.platform),
@@ -110,9 +122,8 @@ export const gather = Effect.fn("doctor.gather")(function* (
       libc,
       drivers: drivers(services),
       criu: firstOnPath("criu"),
-      daemon: Effect.catch(Effect.provide(daemon(address), services), (error) =>
-        Effect.succeed({ address, problem: whyNot(error) })
-      )
+      store: store(found),
+      daemon: Effect.succeed(found)
     },
     { concurrency: "unbounded" }
   )

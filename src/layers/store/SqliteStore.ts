@@ -36,15 +36,29 @@ interface TaskRow {
   readonly process: string
 }
 
+/** Of all of them, one that cannot be read must not keep the others from being read: `berth doctor` finds it. */
+const leftOut = (error: Unavailable) => Effect.as(Effect.logError(`left out: ${error.message}`), Option.none())
+
 /** Rows of a task joined with its processes, in order, to one value a task. */
-const gather = Effect.fnUntraced(function* (rows: ReadonlyArray<TaskRow>) {
+const gather = Effect.fnUntraced(function* (
+  rows: ReadonlyArray<TaskRow>,
+  otherwise: (error: Unavailable) => Effect.Effect<Option.Option<never>, Unavailable>
+) {
   const found: Array<TaskWithProcesses & { readonly processes: Array<ProcessRecord> }> = []
+  const read = <A>(row: Effect.Effect<A, Unavailable>) => Effect.catch(Effect.asSome(row), otherwise)
   let current = ""
+  let processes: Array<ProcessRecord> | null = null
   for (const { namespace, id, task, exec, process } of rows) {
     const name = `${namespace}/${id}`
-    if (name !== current) found.push({ task: yield* Rows.readTask(task, name), processes: [] })
+    if (name !== current) {
+      const record = yield* read(Rows.readTask(task, name))
+      processes = Option.isSome(record) ? [] : null
+      if (Option.isSome(record) && processes !== null) found.push({ task: record.value, processes })
+    }
     current = name
-    if (exec !== null) found.at(-1)?.processes.push(yield* Rows.readProcess(process, `${name}/${exec}`))
+    if (exec === null || processes === null) continue
+    const record = yield* read(Rows.readProcess(process, `${name}/${exec}`))
+    if (Option.isSome(record)) processes.push(record.value)
   }
   return found
 })
@@ -158,7 +172,7 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
         SELECT t.namespace, t.id, t.record AS task, p.id AS exec, p.record AS process
         FROM tasks AS t LEFT JOIN processes AS p ON p.namespace = t.namespace AND p.container_id = t.id
         WHERE t.namespace = ${namespace} AND t.id = ${id} ORDER BY p.id`
-        return Option.fromUndefinedOr((yield* gather(rows)).at(0))
+        return Option.fromUndefinedOr((yield* gather(rows, Effect.fail)).at(0))
       },
       Effect.catchTag("SqlError", failed)
     ),
@@ -167,7 +181,7 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
         SELECT t.namespace, t.id, t.record AS task, p.id AS exec, p.record AS process
         FROM tasks AS t LEFT JOIN processes AS p ON p.namespace = t.namespace AND p.container_id = t.id
         ORDER BY t.namespace, t.id, p.id`
-      return yield* gather(rows)
+      return yield* gather(rows, leftOut)
     }).pipe(Effect.catchTag("SqlError", failed), Effect.withSpan("MetadataStore.tasks")),
     events: Effect.fn("MetadataStore.events")(
       function* (after, limit) {

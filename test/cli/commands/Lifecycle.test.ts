@@ -28,14 +28,15 @@ describe("berth kill", () => {
     })
   )
 
-  it.effect("can name an exec, and does not do single pids yet", () =>
+  it.effect("can name an exec, or any pid", () =>
     Effect.gen(function* () {
       const daemon = yield* running("web")
       yield* berth(["exec", "-d", "--id", "worker", "web", "sleep"], { daemon })
       assert.strictEqual((yield* berth(["kill", "--exec", "worker", "web"], { daemon })).code, 0)
       assert.deepInclude(daemon.requests("tasks.signal")[0], { execId: "worker" })
-      const { code, stderr } = yield* berth(["kill", "--pid", "7", "web"], { daemon })
-      assert.deepStrictEqual([code, stderr], [1, "berth: kill --pid: not supported by this version\n"])
+      assert.strictEqual((yield* berth(["kill", "--pid", "7", "-s", "0x", "web"], { daemon })).code, 2)
+      yield* berth(["kill", "--pid", "7", "-s", "sigrtmin+1", "web"], { daemon })
+      assert.deepInclude(daemon.requests("tasks.signal")[1], { execId: null, pid: 7, signal: 35 })
     })
   )
 

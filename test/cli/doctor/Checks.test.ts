@@ -31,7 +31,8 @@ const healthy: Facts = {
   libc: null,
   drivers: [driver("runc", true)],
   criu: "/usr/sbin/criu",
-  daemon: { address: "unix:///x", version: "0.1.0" }
+  store: { file: "/x/berth.db", damages: [] },
+  daemon: { address: "unix:///x", version: "0.1.0", root: "/x" }
 }
 
 const v1 = (...controllers: ReadonlyArray<string>) =>
@@ -66,6 +67,12 @@ const cases: ReadonlyArray<readonly [name: string, facts: Partial<Facts>, check:
   ["no user namespaces", { maxUserNamespaces: "0\n" }, { name: "user namespaces" }, true],
   ["no seccomp", { status: "CapEff:\t000001ffffffffff\n" }, { name: "seccomp" }, true],
   ["no criu", { criu: null }, { name: "criu", mend: "apt-get install criu" }, true],
+  [
+    "a row of the store that cannot be read",
+    { store: { file: "/x/berth.db", damages: ["row default/web of table tasks cannot be read: …"] } },
+    { name: "store", missing: "/x/berth.db: row default/web of table tasks cannot be read: …" },
+    true
+  ],
   [
     "no daemon",
     { daemon: { address: "unix:///x", problem: "nobody answers" } },

@@ -1,16 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Option, Scope } from "effect"
+import { Effect, Exit, Layer, Logger, Option, Scope } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { damages } from "../../../src/layers/store/Inspection.ts"
 import { layer } from "../../../src/layers/store/SqliteStore.ts"
 import type { SqliteStoreOptions } from "../../../src/layers/store/SqliteStore.ts"
 import { ContainerId, Seq } from "../../../src/schema/Ids.ts"
 import { Change, MetadataStore } from "../../../src/services/MetadataStore.ts"
-import { containerOf, exitEvent, namespaceOf, startEvent, taskOf } from "../../support/records.ts"
+import { containerOf, exitEvent, namespaceOf, processOf, startEvent, taskOf } from "../../support/records.ts"
 
 const ns = namespaceOf()
 const origin = Seq.make(0)
@@ -193,7 +194,7 @@ describe("SqliteStore", () => {
             }
           names("default/db", "containers")(yield* Effect.flip(store.container(ns, ContainerId.make("db"))))
           names("default/db", "containers")(yield* Effect.flip(store.containers(ns)))
-          names("default/web", "tasks")(yield* Effect.flip(store.tasks))
+          names("default/web", "tasks")(yield* Effect.flip(store.task(ns, ContainerId.make("web"))))
           names("2", "events")(yield* Effect.flip(store.events(origin, 10)))
           assert.isTrue(Option.isSome(yield* store.container(ns, ContainerId.make("odd"))))
           assert.strictEqual((yield* store.events(origin, 1)).length, 1)
@@ -203,6 +204,37 @@ describe("SqliteStore", () => {
         })
       )
     })
+  )
+
+  it.effect(
+    "leaves out a task or a process that cannot be read, where all are read, and names them to the doctor",
+    () =>
+      Effect.gen(function* () {
+        const filename = join(yield* folder, "berth.db")
+        const made = ["bad", "good"].flatMap((name) => [
+          Change.InsertContainer({ container: containerOf(name) }),
+          Change.InsertTask({ record: taskOf(name) }),
+          ...["a", "b"].map((exec) => Change.InsertProcess({ record: processOf(name, exec) }))
+        ])
+        yield* using(filename, commit(made))
+        assert.deepStrictEqual(yield* damages(filename), [])
+        const database = new DatabaseSync(filename)
+        database.exec(`
+        UPDATE tasks SET record = '{' WHERE id = 'bad';
+        UPDATE processes SET record = 'x' WHERE container_id = 'good' AND id = 'a'`)
+        database.close()
+        const tasks = yield* using(
+          filename,
+          Effect.flatMap(MetadataStore, (store) => store.tasks)
+        ).pipe(Effect.provide(Logger.layer([])))
+        assert.deepStrictEqual(tasks, [{ task: taskOf("good"), processes: [processOf("good", "b")] }])
+        const lines = yield* damages(filename)
+        assert.deepStrictEqual(
+          lines.map((line) => line.split(" cannot be read")[0]),
+          ["row default/bad of table tasks", "row default/good/a of table processes"]
+        )
+        assert.deepStrictEqual(yield* damages(`${filename}-none`), [])
+      })
   )
 
   it.effect.skipIf(process.getuid?.() !== 0)(

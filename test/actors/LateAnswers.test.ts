@@ -1,0 +1,103 @@
+/** What a host brings to its end though its daemon gave it up: the daemon learns of it late, and then it is so. And what could not be removed is not gone. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Logger } from "effect"
+import { TestClock } from "effect/testing"
+import * as Berth from "../../src/actors/Berth.ts"
+import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { ShimLost, Unavailable } from "../../src/schema/Errors.ts"
+import { ContainerId } from "../../src/schema/Ids.ts"
+import type { Containers } from "../../src/services/Containers.ts"
+import type { Events } from "../../src/services/Events.ts"
+import { ProcessHost } from "../../src/services/ProcessHost.ts"
+import { Tasks } from "../../src/services/Tasks.ts"
+import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
+import { containerOf, createdOf, ground, history } from "../support/pretended.ts"
+
+const quiet = Layer.provide(Logger.layer([]))
+const id = ContainerId.make("web")
+const forever = ["sleep", "inf"]
+const status = Effect.flatMap(Tasks, (tasks) => Effect.map(tasks.get(id), ({ status }) => status))
+
+/** A daemon on a host that is changed a little. */
+const on = (
+  change: (host: ProcessHost["Service"]) => Partial<ProcessHost["Service"]>,
+  body: Effect.Effect<void, unknown, Containers | Tasks | Events | MockWorld>
+) =>
+  Effect.gen(function* () {
+    const host = yield* ProcessHost
+    const services = yield* Layer.build(Layer.fresh(Berth.layer)).pipe(
+      Effect.provideService(ProcessHost, ProcessHost.of({ ...host, ...change(host) }))
+    )
+    yield* Effect.provideContext(body, services)
+  }).pipe(Effect.scoped, Effect.provide(ground().pipe(quiet)))
+
+/** The connection breaks while the host is at work. */
+const broken = <E>(call: Effect.Effect<void, E>) =>
+  Effect.timeoutOrElse(call, {
+    duration: "1 second",
+    orElse: () => Effect.fail(new ShimLost({ problem: "it closed the connection" }))
+  })
+
+describe("an answer that comes late", () => {
+  for (const [operation, before, after] of [
+    ["start", "created", "running"],
+    ["pause", "running", "paused"],
+    ["resume", "paused", "running"]
+  ] as const) {
+    it.effect(`of a ${operation} is taken for what it is`, () => {
+      let breaks = false
+      return on(
+        (host) => ({
+          [operation]: (ref: Parameters<typeof host.start>[0]) =>
+            breaks ? broken(host[operation](ref)) : host[operation](ref)
+        }),
+        Effect.gen(function* () {
+          const tasks = yield* Tasks
+          const world = yield* MockWorld
+          yield* createdOf("web", forever)
+          if (operation !== "start") yield* tasks.start(id)
+          if (operation === "resume") yield* tasks.pause(id)
+          breaks = true
+          yield* world.hang(operation)
+          const asked = yield* waits(operation, failure(tasks[operation](id)))
+          yield* TestClock.adjust("1 second")
+          assert.match(yield* atOnce(operation, Fiber.join(asked)), /^ShimLost/)
+          assert.strictEqual(yield* status, before)
+          const told = (yield* history("web")).length
+          yield* world.release(operation)
+          yield* settled
+          assert.strictEqual(yield* status, after)
+          assert.deepStrictEqual((yield* history("web")).slice(told), [
+            operation === "start" ? "/tasks/start" : `/tasks/${after === "paused" ? "paused" : "resumed"}`
+          ])
+          breaks = false
+          assert.strictEqual((yield* atOnce("delete", tasks.delete({ id, force: true })))?.exitStatus, 137)
+        })
+      )
+    })
+  }
+})
+
+it.effect("a half-made task that could not be removed is still there, and can be removed again", () => {
+  let fails = true
+  return on(
+    (host) => ({
+      delete: (ref) =>
+        fails ? Effect.fail(new Unavailable({ what: "runtime", problem: "gone", mend: null })) : host.delete(ref)
+    }),
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      yield* containerOf("web", ...forever)
+      yield* (yield* MockWorld).hang("create", {}, "after")
+      yield* waits("create", Effect.ignore(tasks.create({ id })))
+      assert.match(yield* atOnce("delete", failure(tasks.delete({ id, force: true }))), /^Unavailable/)
+      assert.strictEqual(yield* status, "created")
+      assert.match(yield* failure(tasks.create({ id })), /^AlreadyExists/)
+      fails = false
+      yield* atOnce("again", tasks.delete({ id, force: true }))
+      assert.match(yield* failure(status), /^NotFound/)
+      yield* (yield* MockWorld).release("create")
+      yield* tasks.create({ id })
+    })
+  )
+})
