@@ -13,8 +13,8 @@ import { container, created, freshId, running } from "../support/container.ts"
 export interface Place {
   readonly name: string
   readonly layer: Layer.Layer<Containers | Tasks | Events | System, BerthError>
-  /** Cases that need another capability are left out, and it says so. */
-  readonly capabilities: ReadonlyArray<Capability>
+  /** Cases that need another capability are left out, and it says so; where it is absent none is. */
+  readonly capabilities?: ReadonlyArray<Capability>
   /** A root filesystem with busybox in it, or any path where none is looked at. */
   readonly rootfs: string
   /** Real processes in real time; else the test clock is moved on until a case is done. */
@@ -51,7 +51,7 @@ export const berthSuite = (place: Place) => {
       body: () => Effect.Effect<void, unknown, Containers | Tasks | Events | System | Scope.Scope>,
       needs: ReadonlyArray<Capability> = []
     ) => {
-      const lacking = needs.filter((capability) => !place.capabilities.includes(capability))
+      const lacking = needs.filter((capability) => place.capabilities?.includes(capability) === false)
       if (lacking.length === 0) {
         return it.effect(name, () => (place.real ? body() : untilDone(Effect.scoped(body()))))
       }
