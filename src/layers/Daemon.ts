@@ -11,6 +11,8 @@ import { configure } from "./DaemonOptions.ts"
 import type { DaemonOptions } from "./DaemonOptions.ts"
 import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
+import * as Preflight from "./runtime/Preflight.ts"
+import * as HostSwitch from "./runtime/HostSwitch.ts"
 import * as RuntimeTable from "./RuntimeTable.ts"
 import * as HttpServer from "./server/HttpServer.ts"
 import { bound, parse } from "./server/Listen.ts"
@@ -43,8 +45,13 @@ export const runDaemon = Effect.fn("runDaemon")(
     yield* Effect.sync(() => process.umask(0o077))
     // Before anything is touched that a daemon which is there already may be using.
     yield* Effect.forEach(addresses, bound, { discard: true })
+    yield* Effect.provide(
+      Preflight.check(settings.config.runtime),
+      Local.runtimes({ ...settings, state: settings.config.state })
+    )
     yield* Layer.build(StateLock.layer({ state: settings.config.state }))
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
+    yield* HostSwitch.set(settings.config.state, settings.hostDriver)
     const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
     if (first === undefined) return yield* Effect.never

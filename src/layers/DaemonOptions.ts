@@ -5,6 +5,10 @@ import { join } from "node:path"
 import { InvalidArgument } from "../schema/Errors.ts"
 import { RuntimeName } from "../schema/Ids.ts"
 import { version } from "../version.ts"
+import * as Folders from "./Folders.ts"
+import * as RepeatedName from "./RepeatedName.ts"
+import * as HostDriver from "./runtime/HostDriver.ts"
+import * as Runtimes from "./runtime/Runtimes.ts"
 import { RuntimeTable } from "./RuntimeTable.ts"
 import { parse } from "./server/Listen.ts"
 
@@ -21,6 +25,8 @@ export interface DaemonOptions {
   readonly listen: ReadonlyArray<string>
   /** Driver of containers that name none. */
   readonly runtime: string
+  /** Whether containers may be plain processes of the host (`--runtime host`); the JSON file can say so too. */
+  readonly hostDriver?: boolean
   /** Path of the JSON file; its `runtimes` are added to the built-in ones. */
   readonly config: string | null
 }
@@ -28,6 +34,8 @@ export interface DaemonOptions {
 /** The configuration file. */
 export const ConfigFile = Schema.Struct({
   runtimes: Schema.optionalKey(RuntimeTable),
+  /** Allows the driver `host`, which isolates nothing. */
+  hostDriver: Schema.optionalKey(Schema.Boolean),
   /** `FULL` survives a power cut to the last commit, `NORMAL` to the last checkpoint; both survive a crash of the daemon. */
   synchronous: Schema.optionalKey(Schema.Literals(["NORMAL", "FULL"]))
 })
@@ -45,14 +53,15 @@ const readConfig = Effect.fnUntraced(function* (
   if (file === null) return {}
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
-  return yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
+  const read = yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
     Effect.mapError((error) => invalid("config")(error.message.replaceAll(/\s+/g, " ")))
   )
+  const twice = RepeatedName.find(text)
+  return twice === null ? read : yield* invalid("config")(`"${twice}" is given twice`)
 })
 
 /** Checks the options and completes them; folders become absolute, and exist afterwards. */
 export const configure = Effect.fn("configure")(function* (options: DaemonOptions) {
-  const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const file = yield* readConfig(options.config)
   const runtime = yield* Schema.decodeEffect(RuntimeName)(options.runtime).pipe(
@@ -63,10 +72,18 @@ export const configure = Effect.fn("configure")(function* (options: DaemonOption
   yield* Effect.fromResult(
     parse(join(state, "shim.sock")).pipe(Result.mapError(({ problem }) => invalid("state")(problem)))
   )
-  for (const folder of [root, state]) yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+  const hostDriver = options.hostDriver === true || file.hostDriver === true
+  if (runtime === HostDriver.name && !hostDriver) {
+    return yield* invalid("runtime")(`"${runtime}" isolates nothing, so it needs --enable-host-driver`)
+  }
+  const runtimes = file.runtimes ?? {}
+  yield* Runtimes.checkNames(Object.keys(runtimes))
+  yield* Folders.ensure("root", root)
+  yield* Folders.ensure("state", state)
   return {
     config: { version, root, state, runtime, cgroupPrefix: cgroupPrefix(state) },
-    runtimes: file.runtimes ?? {},
+    runtimes,
+    hostDriver,
     synchronous: file.synchronous ?? ("NORMAL" as const)
   }
 })

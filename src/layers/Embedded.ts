@@ -18,21 +18,25 @@ export interface EmbeddedOptions {
   readonly state: string
   /** Driver of containers that name none; by default the best that works. */
   readonly runtime?: string
+  /** Allows plain processes of the host, which are not isolated (`runtime: "host"`); not allowed by default. */
+  readonly hostDriver?: boolean
 }
 
 /** Containers, Tasks, Events and System in this process, which becomes the parent (the child subreaper) of every container process. */
-export const layerEmbedded = ({ root, runtime = "auto", state }: EmbeddedOptions) =>
+export const layerEmbedded = ({ hostDriver: allowed = false, root, runtime = "auto", state }: EmbeddedOptions) =>
   Layer.unwrap(
-    Effect.map(configure({ root, state, runtime, listen: [], config: null }), ({ config, runtimes, synchronous }) =>
-      Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
+    Effect.map(configure({ root, state, runtime, hostDriver: allowed, listen: [], config: null }), (settings) => {
+      const { config, hostDriver, runtimes, synchronous } = settings
+      const local = { state: config.state, runtimes, hostDriver }
+      return Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
         Layer.provide([
           // The first of all: what follows may change what is in the folder.
-          Layer.provide(Local.layer({ state: config.state, runtimes }), StateLock.layer({ state: config.state })),
+          Layer.provide(Local.layer(local), StateLock.layer({ state: config.state })),
           SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
           FileOutputLog.layer({ root: config.root }),
-          Local.runtimes({ state: config.state, runtimes }),
+          Local.runtimes(local),
           Layer.succeed(Config, config)
         ])
       )
-    )
+    })
   ).pipe(Layer.provide(NodeServices.layer))

@@ -8,28 +8,32 @@ import * as LocalIo from "./io/LocalIo.ts"
 import { Children } from "./posix/Children.ts"
 import { Libc } from "./posix/Libc.ts"
 import * as Reaper from "./Reaper.ts"
+import * as HostSwitch from "./runtime/HostSwitch.ts"
 import * as Runtimes from "./runtime/Runtimes.ts"
 import type { RuntimeTable } from "./RuntimeTable.ts"
 
 export interface LocalOptions {
   readonly state: string
   readonly runtimes: RuntimeTable
+  /** Whether processes of the host may be started; by default what the state folder says each time. */
+  readonly hostDriver?: boolean
 }
 
+const drivers = ({ hostDriver, runtimes, state }: LocalOptions) =>
+  Runtimes.layer({
+    stateDir: join(state, "runtime"),
+    runtimes,
+    hostDriver: () => hostDriver ?? HostSwitch.isEnabled(state)
+  })
+
 /** The drivers of this machine. */
-export const runtimes = ({ runtimes, state }: LocalOptions) =>
-  Runtimes.layer({ stateDir: join(state, "runtime"), runtimes }).pipe(
-    Layer.provide(Children.layer),
-    Layer.provide(Libc.layer)
-  )
+export const runtimes = (options: LocalOptions) =>
+  drivers(options).pipe(Layer.provide(Children.layer), Layer.provide(Libc.layer))
 
 /** Takes over what an earlier host of the state folder left, then serves. */
 export const layer = (options: LocalOptions) =>
   LocalHost.layer.pipe(
-    Layer.provide([
-      Reaper.layer,
-      Runtimes.layer({ stateDir: join(options.state, "runtime"), runtimes: options.runtimes })
-    ]),
+    Layer.provide([Reaper.layer, drivers(options)]),
     Layer.provide(CgroupFs.layer()),
     Layer.provide([LocalIo.layer, FileTaskDirectory.layer({ state: options.state })]),
     Layer.provide(Children.layer),

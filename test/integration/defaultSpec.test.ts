@@ -17,6 +17,7 @@ import * as MountOption from "../../src/spec/MountOption.ts"
 import { makeProcess } from "../../src/spec/ProcessSpec.ts"
 import * as Spec from "../../src/spec/Spec.ts"
 import type { SpecOptions } from "../../src/spec/SpecOptions.ts"
+import { canRunContainers, installed } from "../support/rootfs.ts"
 
 const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((file) => fs.existsSync(file))
 const applets =
@@ -31,8 +32,7 @@ const host: HostFacts = {
   device: (file) => (file === "/dev/zero" ? { type: "c", major: 1, minor: 5 } : undefined)
 }
 
-const usable = (runtime: string) =>
-  process.getuid?.() === 0 && busybox !== undefined && spawnSync(runtime, ["--version"]).status === 0
+const usable = (runtime: string) => canRunContainers && installed(runtime) !== null
 
 interface Outcome {
   readonly code: number

@@ -3,7 +3,13 @@ import { BerthTest, MockWorld } from "../../src/testing.ts"
 import { berthSuite } from "../suites/berth.ts"
 import { hog, statsSuite } from "../suites/stats.ts"
 
-berthSuite({ name: "mock", layer: BerthTest.layer(), rootfs: "/rootfs", real: false })
+berthSuite({
+  name: "mock",
+  layer: BerthTest.layer(),
+  capabilities: ["isolation", "exec", "pause", "update"],
+  rootfs: "/rootfs",
+  real: false
+})
 
 const scripts = Layer.effectDiscard(
   Effect.gen(function* () {

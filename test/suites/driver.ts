@@ -2,7 +2,7 @@
  * What every driver must do, real or pretended. Commands are those of a small shell, which the mock understands too.
  */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Result } from "effect"
+import { Context, Effect, Fiber, Layer, Option, Result, Schedule } from "effect"
 import type { Scope } from "effect"
 import { ContainerId, ExecId, Namespace, RuntimeName } from "../../src/schema/Ids.ts"
 import type { OciProcess } from "../../src/schema/OciSpec.ts"
@@ -22,6 +22,8 @@ export interface Under {
   readonly runtime: string
   /** Cases that need another capability are left out. */
   readonly capabilities: ReadonlyArray<Capability>
+  /** How many processes a shell is that has started another one, at least; the mock counts the shell alone. */
+  readonly pidsOfTwo: number
 }
 
 const nothing: Descriptors = { stdin: null, stdout: null, stderr: null }
@@ -63,6 +65,12 @@ export const driverSuite = (
   layer: Layer.Layer<OciRuntime | ProcessReaper | Bundles>
 ): void => {
   const can = (capability: Capability) => under.capabilities.includes(capability)
+  /** Where the capability is lacking, says which case that costs. */
+  const excluded = (capability: Capability, title: string) => {
+    if (can(capability)) return false
+    process.stderr.write(`driver suite on ${name}: without ${capability}, so without: ${title}\n`)
+    return true
+  }
 
   withLayer(layer, { excludeTestServices: true, timeout: "30 seconds" })(`driver: ${name}`, (it) => {
     it.effect("says what it is", () =>
@@ -192,7 +200,7 @@ export const driverSuite = (
       })
     )
 
-    if (can("exec")) {
+    if (!excluded("exec", "exec: exit codes, signals, programs that cannot be executed")) {
       it.effect("exec: exit codes and signals, while init goes on", () =>
         Effect.gen(function* () {
           const driver = yield* driverOf(under)
@@ -224,9 +232,18 @@ export const driverSuite = (
           })
         )
       }
+    } else {
+      it.effect("exec is Unsupported", () =>
+        Effect.gen(function* () {
+          const driver = yield* driverOf(under)
+          const { target } = yield* running(driver, ["sleep", "100"])
+          const refused = yield* Effect.flip(driver.exec(target, ExecId.make("e"), inside(["true"]), nothing))
+          assert.strictEqual(refused._tag, "Unsupported")
+        })
+      )
     }
 
-    if (can("update")) {
+    if (!excluded("update", "update: sets what is named")) {
       it.effect("update: sets what is named, and answers what held before and holds now", () =>
         Effect.gen(function* () {
           const driver = yield* driverOf(under)
@@ -251,7 +268,26 @@ export const driverSuite = (
       )
     }
 
-    if (can("pause")) {
+    it.effect("what init has started ends when the container is deleted", () =>
+      Effect.gen(function* () {
+        const driver = yield* driverOf(under)
+        const { child, target } = yield* running(driver, sh("sleep 1000 & sleep 1000"))
+        const all = yield* Effect.repeat(driver.pids(target), {
+          until: (pids) => pids.length >= under.pidsOfTwo,
+          schedule: Schedule.spaced("10 millis"),
+          times: 200
+        })
+        const { identify, signal } = yield* ProcessReaper
+        const identities = (yield* Effect.forEach(all, identify)).flatMap(Option.toArray)
+        assert.isAtLeast(identities.length, under.pidsOfTwo)
+        assert.isTrue(yield* signal(child.identity, sigkill))
+        yield* child.exit
+        yield* driver.delete(target, { force: false })
+        for (const identity of identities) assert.isFalse(yield* signal(identity, 0))
+      })
+    )
+
+    if (!excluded("pause", "pause: nothing goes on until resume")) {
       it.effect("pause: nothing goes on until resume", () =>
         Effect.gen(function* () {
           const driver = yield* driverOf(under)

@@ -59,6 +59,8 @@ export const daemonOn = Effect.fnUntraced(function* (
     readonly runtime?: string
     readonly env?: Readonly<Record<string, string>>
     readonly args?: ReadonlyArray<string>
+    /** Whose process it is, by number; the test's own by default. */
+    readonly user?: number
   } = {}
 ) {
   const address = `unix://${join(place.folder, "berth.sock")}`
@@ -68,6 +70,7 @@ export const daemonOn = Effect.fnUntraced(function* (
       const args = ["daemon", "--root", place.root, "--state", place.state, "--listen", address]
       const child = spawn(berth, [...args, "--runtime", options.runtime ?? "auto", ...(options.args ?? [])], {
         env: { ...process.env, ...options.env },
+        ...(options.user === undefined ? {} : { uid: options.user, gid: options.user, cwd: place.folder }),
         stdio: ["ignore", "pipe", "pipe"]
       })
       child.stdout.on("data", (bytes) => (text += bytes))

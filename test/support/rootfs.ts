@@ -13,14 +13,25 @@ import type { OciSpec } from "../../src/schema/OciSpec.ts"
 
 const binaries = ["/bin/busybox", "/usr/bin/busybox"]
 
-/** Whether real containers can be made here: root, with a busybox to put in them. */
-export const canRunContainers = process.getuid?.() === 0 && binaries.some((path) => existsSync(path))
+/** Tells what is left out, and why: a test that does not run must not look like one that is not there. */
+const leftOut = (what: string, reason: string) => void process.stderr.write(`left out: ${what}: ${reason}\n`)
 
-/** Where a program is on this host, or null. */
-export const installed = (binary: string): string | null =>
-  ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-    .map((folder) => join(folder, binary))
-    .find((path) => existsSync(path)) ?? null
+const lacking = [
+  ...(process.getuid?.() === 0 ? [] : ["this is not root"]),
+  ...(binaries.some((path) => existsSync(path)) ? [] : ["there is no busybox: apt-get install busybox-static"])
+]
+
+/** Whether real containers can be made here: root, with a busybox to put in them. Says why where they cannot. */
+export const canRunContainers = lacking.length === 0
+if (!canRunContainers) leftOut("tests of real containers", lacking.join("; "))
+
+/** Where a program is on this host, or null; then it says that there is none. */
+export const installed = (binary: string): string | null => {
+  const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+  const found = folders.map((folder) => join(folder, binary)).find((path) => existsSync(path))
+  if (found === undefined) leftOut(`tests of ${binary}`, `it is not installed: apt-get install ${binary}`)
+  return found ?? null
+}
 
 const folders = ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"]
 

@@ -44,18 +44,23 @@ export const daemon = Command.make(
       Flag.withDescription("The runtime of containers that name none; default auto, the best that works"),
       Flag.withDefault(defaults.runtime)
     ),
+    enableHostDriver: Flag.Boolean("enable-host-driver").pipe(
+      Flag.withDescription("Allow --runtime host: plain processes of this machine, which are not isolated"),
+      Flag.withDefault(false)
+    ),
     config: Flag.Path("config").pipe(
       Flag.withMetavar("<FILE>"),
       Flag.withDescription("A JSON file with more settings"),
       Flag.optional
     )
   },
-  ({ config, listen, root, runtime, state }) =>
+  ({ config, enableHostDriver, listen, root, runtime, state }) =>
     Effect.gen(function* () {
       const level = Option.getOrElse(yield* GlobalFlag.LogLevel, () => "Info" as const)
       const { runDaemon } = yield* Effect.promise(() => import("../../layers/Daemon.ts"))
       const addresses = listen.length > 0 ? listen : [`unix://${(yield* Path.Path).resolve(state)}/berth.sock`]
-      yield* untilAsked(runDaemon({ root, state, listen: addresses, runtime, config: Option.getOrNull(config) })).pipe(
+      const rest = { runtime, hostDriver: enableHostDriver, config: Option.getOrNull(config) }
+      yield* untilAsked(runDaemon({ root, state, listen: addresses, ...rest })).pipe(
         Effect.provideService(References.MinimumLogLevel, level)
       )
     })
@@ -68,6 +73,10 @@ export const daemon = Command.make(
     {
       command: "berth daemon --root ~/berth --state /tmp/berth --listen unix:///tmp/berth/berth.sock",
       description: "A second one beside it"
+    },
+    {
+      command: "berth daemon --root ~/berth --state /tmp/berth --enable-host-driver --runtime host",
+      description: "Without root and without a runtime: processes of this machine, not isolated"
     }
   ])
 )

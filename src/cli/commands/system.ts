@@ -2,34 +2,55 @@
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
 import type { Unavailable } from "../../schema/Errors.ts"
+import type { DriverInfo } from "../../schema/Runtime.ts"
 import { System } from "../../services/System.ts"
 import { connected, wantsJson } from "../Globals.ts"
 import { line, Output } from "../Output.ts"
 import * as Json from "../output/Json.ts"
-import { pairs, render } from "../output/Table.ts"
+import { type Cell, pairs, render } from "../output/Table.ts"
 import { ago } from "../output/Time.ts"
 import { version as clientVersion } from "../../version.ts"
+
+/** A driver that makes mere processes says so first. */
+const capabilities = (driver: DriverInfo): Cell =>
+  driver.capabilities.includes("isolation")
+    ? driver.capabilities.join(",")
+    : { text: ["NOT ISOLATED", ...driver.capabilities].join(","), color: "yellow" }
 
 export const runtimes = Command.make("runtimes", {}, () =>
   connected(
     Effect.gen(function* () {
-      const drivers = yield* (yield* System).runtimes
+      const system = yield* System
+      const [drivers, { defaultRuntime }] = yield* Effect.all([system.runtimes, system.info], {
+        concurrency: "unbounded"
+      })
       const output = yield* Output
-      if (yield* wantsJson) return yield* output.write(Json.document(drivers.map((driver) => Json.driver(driver))))
+      const isUsual = ({ name }: DriverInfo) => name === defaultRuntime
+      if (yield* wantsJson) {
+        const documents = drivers.map((driver) => ({ ...Json.driver(driver), daemonDefault: isUsual(driver) }))
+        return yield* output.write(Json.document(documents))
+      }
+      const used = (driver: DriverInfo) =>
+        [...(driver.default ? ["auto"] : []), ...(isUsual(driver) ? ["default"] : [])].join(", ")
       const rows = drivers.map((driver) => [
-        driver.default ? `${driver.name} *` : driver.name,
+        driver.name,
+        used(driver),
         driver.available ? { text: "yes", color: "green" as const } : { text: "no", color: "red" as const },
         driver.version ?? "-",
         driver.binary ?? "-",
         driver.available
-          ? driver.capabilities.join(",")
+          ? capabilities(driver)
           : [driver.problem ?? "", driver.mend ?? ""].filter((text) => text !== "").join("; ")
       ])
-      yield* output.write(render(["NAME", "WORKS", "VERSION", "BINARY", "CAPABILITIES"], rows, output.colors))
+      yield* output.write(
+        render(["NAME", "USED FOR", "WORKS", "VERSION", "BINARY", "CAPABILITIES"], rows, output.colors)
+      )
     })
   )
 ).pipe(
-  Command.withDescription("List the runtimes with what they can do; * is the default"),
+  Command.withDescription(
+    "List the runtimes with what they can do, what auto takes, and what the daemon takes by default"
+  ),
   Command.withExamples([{ command: "berth runtimes" }])
 )
 

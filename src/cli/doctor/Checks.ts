@@ -67,7 +67,11 @@ export const libc = (facts: Facts): Check =>
 const sysAdmin = 1n << 21n
 
 export const root = (facts: Facts): Check => {
-  if (facts.uid !== 0) return bad("root", true, `this is user ${facts.uid}`, "sudo berth doctor")
+  if (facts.uid !== 0) {
+    // The one driver that needs nobody's rights.
+    const without = facts.drivers.some((info) => info.available && !isolates(info))
+    return bad("root", !without, `this is user ${facts.uid}`, "sudo berth doctor")
+  }
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(facts.status)?.[1] ?? "0"}`)
   return (effective & sysAdmin) === 0n
     ? bad(
@@ -107,14 +111,19 @@ export const cgroups = (facts: Facts): Check => {
       )
 }
 
+const isolates = ({ capabilities }: DriverInfo): boolean => capabilities.includes("isolation")
+
 const driver = (info: DriverInfo): Check =>
   info.available
-    ? good(info.name, false, info.version)
+    ? {
+        ...good(info.name, false, info.version),
+        missing: isolates(info) ? null : "isolation: plain processes of this machine"
+      }
     : bad(info.name, false, info.problem ?? "does not work", info.mend, info.version)
 
 /** Each runtime by itself, and that there is one at all. */
 export const runtimes = (facts: Facts): ReadonlyArray<Check> => {
-  const usual = facts.drivers.find((info) => info.default)
+  const usual = facts.drivers.find((info) => info.default) ?? facts.drivers.find((info) => info.available)
   const any =
     usual === undefined
       ? bad("a runtime", true, "none works here", "apt-get install runc")

@@ -66,13 +66,21 @@ const firstOnPath = Effect.fnUntraced(function* (name: string) {
   return Option.getOrNull(Option.map(found, (folder) => `${folder}/${name}`))
 })
 
-/** The drivers as the daemon would find them. */
-const drivers = Effect.gen(function* () {
+/** The drivers as a daemon of this user would find them. */
+const ownDrivers = Effect.gen(function* () {
   const Local = yield* Effect.promise(() => import("../../layers/Local.ts"))
   return yield* Effect.flatMap(OciRuntime, (runtime) => runtime.list).pipe(
     Effect.provide(Local.runtimes({ state: "/run/berth", runtimes: {} }))
   )
 })
+
+/** What the daemon says, which may be another user's and otherwise configured; without one, what is found here. */
+const drivers = (services: Layer.Layer<System, BerthError>) =>
+  Effect.flatMap(System, ({ runtimes }) => runtimes).pipe(
+    Effect.timeout("5 seconds"),
+    Effect.provide(services),
+    Effect.catch(() => ownDrivers)
+  )
 
 const libc = Effect.gen(function* () {
   const { Libc } = yield* Effect.promise(() => import("../../layers/posix/Libc.ts"))
@@ -112,7 +120,7 @@ export const gather = Effect.fn("doctor.gather")(function* (
       unified: orNull("/sys/fs/cgroup/unified/cgroup.controllers"),
       maxUserNamespaces: orNull("/proc/sys/user/max_user_namespaces"),
       libc,
-      drivers,
+      drivers: drivers(services),
       criu: firstOnPath("criu"),
       store: store(found),
       daemon: Effect.succeed(found)

@@ -167,10 +167,12 @@ export const specOf = Effect.fn("cli.specOf")(function* (
     return yield* fromBundle(command, flags.bundle.value, given, words)
   }
   if (words.length === 0) return yield* misuse(command, "<command>", "is missing")
-  if (Option.isNone(flags.rootfs) && command !== "spec") {
+  // The one runtime that has no root filesystem but the machine's own.
+  const onHost = Option.isSome(flags.runtime) && flags.runtime.value === "host"
+  if (Option.isNone(flags.rootfs) && command !== "spec" && !onHost) {
     return yield* misuse(command, "--rootfs", "give --rootfs DIR or --bundle DIR")
   }
-  const root = Option.getOrNull(flags.rootfs)
+  const root = Option.getOrElse(flags.rootfs, () => (onHost ? "/" : null))
   if (root !== null && local) yield* checkFolder(root)
   const host = yield* hostFacts({
     local,

@@ -59,6 +59,7 @@ interface Bound {
   readonly syscall: (number: number, ...args: ReadonlyArray<string | number | null>) => number
   readonly poll: (fds: Uint8Array, count: number, timeout: number) => number
   readonly ioctl: (fd: number, request: number, type: "void *", argument: Uint8Array) => number
+  readonly prlimit: (pid: number, resource: number, limit: Uint8Array, before: null) => number
   readonly terminal: () => TerminalCalls.TerminalCalls
 }
 
@@ -73,6 +74,7 @@ const bind = (koffi: Koffi): Bound => {
   )
   const nameOf = (errno: number) => names.get(errno) ?? "EIO"
   let terminal: TerminalCalls.TerminalCalls | undefined
+  let prlimit: Bound["prlimit"] | undefined
   return {
     errno: () => nameOf(koffi.errno()),
     nameOf,
@@ -86,6 +88,13 @@ const bind = (koffi: Koffi): Bound => {
     syscall: libc.func("long syscall(long number, ...)"),
     poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
     ioctl: libc.func("int ioctl(int fd, unsigned long request, ...)"),
+    prlimit: (pid, resource, limit, before) =>
+      (prlimit ??= libc.func("int prlimit(int pid, int resource, void *limit, void *before)"))(
+        pid,
+        resource,
+        limit,
+        before
+      ),
     terminal: () => (terminal ??= TerminalCalls.bind(koffi))
   }
 }
@@ -131,6 +140,14 @@ export class Libc extends Context.Service<
      * waits. The caller closes it.
      */
     readonly receiveDescriptor: (socket: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** Sends a descriptor to the unix socket that listens at a path; the caller keeps and closes its own. */
+    readonly sendDescriptor: (path: string, fd: number) => Effect.Effect<void, PosixError>
+    /** Limits another process as setrlimit(2) does. */
+    readonly setLimit: (
+      pid: number,
+      resource: number,
+      limit: { readonly soft: bigint; readonly hard: bigint }
+    ) => Effect.Effect<void, PosixError>
     /** Another descriptor of the same open file, close-on-exec; the caller closes it. */
     readonly duplicate: (fd: number) => Effect.Effect<number, PosixError>
     /** Makes reads and writes of a file that is open for both fail with EAGAIN instead of waiting. */
@@ -237,6 +254,16 @@ export class Libc extends Context.Service<
           const fd = libc.terminal().receiveDescriptor(socket)
           return fd === -1 ? fail() : Option.fromNullOr(fd)
         }),
+      sendDescriptor: (path, fd) => Effect.asVoid(check("sendmsg", (libc) => libc.terminal().sendDescriptor(path, fd))),
+      setLimit: (pid, resource, { hard, soft }) =>
+        Effect.asVoid(
+          check("prlimit", (libc) => {
+            const limit = Buffer.alloc(16)
+            limit.writeBigUInt64LE(BigInt.asUintN(64, soft), 0)
+            limit.writeBigUInt64LE(BigInt.asUintN(64, hard), 8)
+            return libc.prlimit(pid, resource, limit, null)
+          })
+        ),
       duplicate: (fd) => check("fcntl", (libc) => libc.terminal().duplicate(fd)),
       setNonBlocking: (fd) => Effect.asVoid(check("fcntl", (libc) => libc.terminal().setNonBlocking(fd))),
       setWindowSize: (fd, { height, width }) =>

@@ -19,6 +19,8 @@ export interface Program {
   readonly stdin: number | null
   readonly stdout: number | null
   readonly stderr: number | null
+  /** The path of a terminal, in place of all three; it becomes the session's own. */
+  readonly terminal?: string
 }
 
 type Stdio = readonly [stdin: number | null, stdout: number | null, stderr: number | null]
@@ -81,7 +83,11 @@ export const bind = (libc: LibraryHandle): ((program: Program) => number) => {
     return addClose(list, action.fd)
   }
 
-  return ({ args, env, path, stderr, stdin, stdout }) => {
+  /** A session's leader that opens a terminal while it has none gets it as its controlling terminal. */
+  const addTerminal = (list: Uint8Array, terminal: string): number =>
+    addOpen(list, 0, terminal, O_RDWR, 0) || addCopy(list, 0, 1) || addCopy(list, 0, 2)
+
+  return ({ args, env, path, stderr, stdin, stdout, terminal }) => {
     const argv = [path, ...args]
     const envp = Object.entries(env).map(([name, value]) => `${name}=${value}`)
     // C would take the text up to there for the whole of it.
@@ -91,10 +97,12 @@ export const bind = (libc: LibraryHandle): ((program: Program) => number) => {
     actionsInit(list)
     attrInit(attributes)
     try {
-      for (const action of actions([stdin, stdout, stderr])) {
+      for (const action of terminal === undefined ? actions([stdin, stdout, stderr]) : []) {
         const error = add(list, action)
         if (error !== 0) return -error
       }
+      const refused = terminal === undefined ? 0 : addTerminal(list, terminal)
+      if (refused !== 0) return -refused
       setFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID)
       // Every bit, and not sigfillset: that leaves out libc's own two signals, which the program would then ignore.
       setDefault(attributes, Buffer.alloc(signalSetBytes, 0xff))

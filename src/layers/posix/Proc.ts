@@ -12,6 +12,8 @@ export interface Stat {
   /** One letter; Z and X are dead. */
   readonly state: string
   readonly parent: number
+  /** The pid of the process that leads, or once led, its session. */
+  readonly session: number
   /** Clock ticks since boot; with the pid and the boot id it names the process for good. */
   readonly startTime: string
   /** Status word as of wait(2); meaningful in a zombie only, and 0 for those who may not trace the process. */
@@ -32,12 +34,14 @@ const text = (path: string): string | undefined => {
  */
 export const parseStat = (line: string): Option.Option<Stat> => {
   const fields = line.slice(line.lastIndexOf(")") + 2).split(" ")
-  const [state, parent, startTime] = [fields[0], fields[1], fields[19]]
-  if (state === undefined || parent === undefined || startTime === undefined) return Option.none()
+  const [state, parent, session, startTime] = [fields[0], fields[1], fields[3], fields[19]]
+  if (state === undefined || parent === undefined || session === undefined || startTime === undefined)
+    return Option.none()
   return Option.some({
     pid: Number.parseInt(line, 10),
     state,
     parent: Number(parent),
+    session: Number(session),
     startTime,
     exitWord: Number(fields[49] ?? 0)
   })
@@ -69,6 +73,15 @@ export const children: Effect.Effect<ReadonlyArray<number>> = Effect.sync(() =>
       .split(" ")
       .filter((pid) => pid !== "")
       .map(Number)
+  )
+)
+
+/** Every process that /proc shows. */
+export const all: Effect.Effect<ReadonlyArray<Stat>> = Effect.sync(() =>
+  readdirSync("/proc").flatMap((name) =>
+    /^\d+$/.test(name)
+      ? Option.toArray(Option.flatMap(Option.fromUndefinedOr(text(`/proc/${name}/stat`)), parseStat))
+      : []
   )
 )
 

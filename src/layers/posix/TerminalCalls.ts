@@ -23,6 +23,8 @@ const vectorOffset = 56
 const controlOffset = 72
 const textOffset = 96
 const textBytes = 4096
+/** A cmsghdr with one descriptor, without its padding. */
+const descriptorBytes = 20
 const TIOCSWINSZ = 0x5414
 const TCGETS = 0x5401
 const TCSETS = 0x5402
@@ -39,6 +41,8 @@ export interface TerminalCalls {
   readonly accept: (socket: number) => number
   /** The descriptor that a message carries; `null` where it carries none. */
   readonly receiveDescriptor: (socket: number) => number | null
+  /** Connects to a listening socket, and sends a descriptor and one byte through it. */
+  readonly sendDescriptor: (path: string, fd: number) => number
   readonly duplicate: (fd: number) => number
   readonly setNonBlocking: (fd: number) => number
   readonly setWindowSize: (fd: number, width: number, height: number) => number
@@ -52,34 +56,59 @@ export const bind = (koffi: Koffi): TerminalCalls => {
   const bindTo = libc.func("int bind(int fd, void *address, unsigned int length)")
   const listen = libc.func("int listen(int fd, int backlog)")
   const accept4 = libc.func("int accept4(int fd, void *address, void *length, int flags)")
+  const connect = libc.func("int connect(int fd, void *address, unsigned int length)")
+  const sendmsg = libc.func("long sendmsg(int fd, void *message, int flags)")
   const recvmsg = libc.func("long recvmsg(int fd, void *message, int flags)")
   const fcntl = libc.func("int fcntl(int fd, int command, ...)")
   const ioctl = libc.func("int ioctl(int fd, unsigned long request, ...)")
 
+  const addressOf = (path: string) => {
+    const address = Buffer.alloc(2 + Buffer.byteLength(path) + 1)
+    address.writeUInt16LE(AF_UNIX, 0)
+    address.write(path, 2)
+    return address
+  }
+  const closeAfter = <A>(fd: number, result: A): A => {
+    const errno = koffi.errno()
+    closeSync(fd)
+    koffi.errno(errno)
+    return result
+  }
+  /** A message of `bytes` bytes of text with room for one descriptor, all in one piece of memory: what is only pointed at could be collected. */
+  const messageOf = (bytes: number) => {
+    const message = Buffer.alloc(textOffset + bytes)
+    const at = (offset: number) => koffi.address(message) + BigInt(offset)
+    message.writeBigUInt64LE(at(vectorOffset), 16)
+    message.writeBigUInt64LE(1n, 24)
+    message.writeBigUInt64LE(at(controlOffset), 32)
+    message.writeBigUInt64LE(BigInt(textOffset - controlOffset), 40)
+    message.writeBigUInt64LE(at(textOffset), vectorOffset)
+    message.writeBigUInt64LE(BigInt(bytes), vectorOffset + 8)
+    return { message, control: message.subarray(controlOffset, textOffset) }
+  }
+
   return {
     listenUnix: (path) => {
-      const address = Buffer.alloc(2 + Buffer.byteLength(path) + 1)
-      address.writeUInt16LE(AF_UNIX, 0)
-      address.write(path, 2)
+      const address = addressOf(path)
       const fd: number = socket(AF_UNIX, SOCK_STREAM | socketFlags, 0)
       if (fd === -1 || (bindTo(fd, address, address.length) !== -1 && listen(fd, 1) !== -1)) return fd
-      const errno = koffi.errno()
-      closeSync(fd)
-      koffi.errno(errno)
-      return -1
+      return closeAfter(fd, -1)
+    },
+    sendDescriptor: (path, fd) => {
+      const address = addressOf(path)
+      const connection: number = socket(AF_UNIX, SOCK_STREAM | socketFlags, 0)
+      if (connection === -1) return -1
+      const { control, message } = messageOf(1)
+      control.writeBigUInt64LE(BigInt(descriptorBytes), 0)
+      control.writeInt32LE(SOL_SOCKET, 8)
+      control.writeInt32LE(SCM_RIGHTS, 12)
+      control.writeInt32LE(fd, 16)
+      const sent = connect(connection, address, address.length) === -1 ? -1 : sendmsg(connection, message, 0)
+      return closeAfter(connection, Number(sent) === 1 ? 0 : -1)
     },
     accept: (listener) => accept4(listener, null, null, socketFlags),
     receiveDescriptor: (connection) => {
-      // All in one piece of memory: what is only pointed at could be collected.
-      const message = Buffer.alloc(textOffset + textBytes)
-      const control = message.subarray(controlOffset, textOffset)
-      const at = (offset: number) => koffi.address(message) + BigInt(offset)
-      message.writeBigUInt64LE(at(vectorOffset), 16)
-      message.writeBigUInt64LE(1n, 24)
-      message.writeBigUInt64LE(at(controlOffset), 32)
-      message.writeBigUInt64LE(BigInt(control.length), 40)
-      message.writeBigUInt64LE(at(textOffset), vectorOffset)
-      message.writeBigUInt64LE(BigInt(textBytes), vectorOffset + 8)
+      const { control, message } = messageOf(textBytes)
       if (recvmsg(connection, message, receiveFlags) === -1) return -1
       const carries = control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS
       return carries ? control.readInt32LE(16) : null

@@ -1,15 +1,17 @@
 /**
- * The registry of OCI drivers: runc and crun wherever they are installed, and whatever else is configured. It looks
+ * The registry of drivers: runc and crun wherever they are installed, whatever else is configured, and `host`. It looks
  * afresh each second, so that a runtime installed, upgraded or mended meanwhile soon counts; only a binary's own words
  * are remembered longer, for as long as the file stays the same.
  */
 import { Cache, Duration, Effect, Exit, Layer, Result } from "effect"
 import { delimiter, join } from "node:path"
-import { Unavailable } from "../../schema/Errors.ts"
+import { AlreadyExists, Unavailable } from "../../schema/Errors.ts"
 import { RuntimeName } from "../../schema/Ids.ts"
 import type { Capability, DriverInfo } from "../../schema/Runtime.ts"
 import { OciRuntime } from "../../services/OciRuntime.ts"
 import { Children } from "../posix/Children.ts"
+import { Libc } from "../posix/Libc.ts"
+import * as HostDriver from "./HostDriver.ts"
 import * as OciDriver from "./OciDriver.ts"
 import * as Probe from "./Probe.ts"
 
@@ -24,7 +26,9 @@ export interface Configured {
 export interface Options {
   /** Folder for the runtimes' own state, on volatile storage. */
   readonly stateDir: string
-  /** By name; an entry for runc or crun replaces the built-in one. */
+  /** Whether the driver `host` may make processes, asked each time; it may not where this is absent. */
+  readonly hostDriver?: () => boolean
+  /** By name; an entry for runc or crun replaces the built-in one. No other name may be taken already. */
   readonly runtimes?: Readonly<Record<string, Configured>>
   readonly deadlines?: Partial<OciDriver.Deadlines>
   readonly cgroupRoot?: string
@@ -35,6 +39,8 @@ export interface Options {
    * default.
    */
   readonly env?: Readonly<Record<string, string>>
+  /** Whether this is root, without whom the built-in runtimes cannot do what berth asks; by default what the kernel says. */
+  readonly isRoot?: boolean
 }
 
 interface Examined {
@@ -47,8 +53,14 @@ const auto = RuntimeName.make("auto")
 const builtIn: ReadonlyArray<string> = ["crun", "runc"]
 const everyRuntime: ReadonlyArray<Capability> = ["isolation", "exec", "pause", "terminal", "update", "stats"]
 
-const capabilitiesOf = (name: string, features: ReadonlySet<string>): ReadonlyArray<Capability> =>
-  name === "runc" || (name === "crun" && features.has("CRIU")) ? [...everyRuntime, "checkpoint"] : everyRuntime
+/** Names that no configuration may give to a runtime of its own. */
+const reserved: ReadonlyArray<string> = [auto, HostDriver.name]
+
+/** Fails where a name of the configuration is taken. */
+export const checkNames = (names: ReadonlyArray<string>): Effect.Effect<void, AlreadyExists> => {
+  const taken = names.find((name, index) => reserved.includes(name) || names.indexOf(name) !== index)
+  return taken === undefined ? Effect.void : Effect.fail(new AlreadyExists({ kind: "runtime", id: taken }))
+}
 
 // No more than runtimes and their hooks need: what else is in this environment (sockets of the service manager,
 // secrets) is not theirs.
@@ -70,8 +82,11 @@ const remount = (controllers: ReadonlyArray<string>, root: string) =>
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const children = yield* Children
-  const { cgroupRoot = "/sys/fs/cgroup", env = defaultEnv() } = options
+  const { cgroupRoot = "/sys/fs/cgroup", env = defaultEnv(), isRoot = process.geteuid?.() === 0 } = options
+  const libc = yield* Libc
+  const { hostDriver = () => false } = options
   const configured = new Map(Object.entries(options.runtimes ?? {}))
+  yield* checkNames(Array.from(configured.keys()))
   const names = Array.from(new Set([...builtIn, ...configured.keys()]))
   const folders = (env["PATH"] ?? "").split(delimiter)
 
@@ -86,8 +101,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
     const { args = [], binary } = configured.get(name) ?? { binary: name }
     const found = yield* Probe.find(binary, folders)
     const base = { name: RuntimeName.make(name), binary: found?.path ?? null, version: null, default: false }
-    const broken = (problem: string, mend: string | null): Examined => ({
-      info: { ...base, capabilities: [], available: false, problem, mend },
+    const broken = (problem: string, mend: string | null, version: string | null = null): Examined => ({
+      info: { ...base, version, capabilities: [], available: false, problem, mend },
       args
     })
     if (found === null) {
@@ -96,12 +111,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }
     const about = yield* Effect.result(Cache.get(abouts, `${found.path}\n${found.stamp}`))
     if (Result.isFailure(about)) return broken(about.failure.problem, install(name))
-    const { features, version } = about.success
-    const capabilities = capabilitiesOf(name, features)
+    const { version } = about.success
+    if (!isRoot && !configured.has(name)) {
+      const problem = `it needs root here, and this is user ${process.geteuid?.()}`
+      return broken(problem, "run the daemon as root, or with --enable-host-driver --runtime host", version)
+    }
     const usesCgroups = name === "crun" && !args.includes("--cgroup-manager=disabled")
     const mixed = usesCgroups ? yield* Probe.mixedControllers(cgroupRoot) : []
     const examined: Examined = {
-      info: { ...base, version, capabilities, available: true, problem: null, mend: null },
+      info: { ...base, version, capabilities: everyRuntime, available: true, problem: null, mend: null },
       args
     }
     if (mixed.length === 0) return examined
@@ -131,7 +149,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
     return new Unavailable({ what: `runtime "${name}"`, problem, mend })
   }
 
+  const host = HostDriver.make({ root: join(options.stateDir, HostDriver.name), enabled: hostDriver }).pipe(
+    Effect.provideService(Libc, libc)
+  )
+
   const lookUp = Effect.fnUntraced(function* (name: RuntimeName) {
+    // Also where it is not enabled: what it has made is to be ended by somebody.
+    if (name === HostDriver.name) return yield* host
     const wanted = ({ info }: Examined) => (name === auto ? info.default : info.name === name)
     const seen = yield* examineUntil(wanted)
     const chosen = seen.find(wanted)
@@ -161,11 +185,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
   return OciRuntime.of({
     driver: Effect.fn("OciRuntime.driver")((name) => Cache.get(drivers, name)),
     list: Effect.map(
-      examineUntil(() => false),
-      (seen) => seen.map(({ info }) => info)
+      Effect.all([examineUntil(() => false), Effect.suspend(() => HostDriver.info(hostDriver()))]),
+      ([seen, host]) => [...seen.map(({ info }) => info), host]
     )
   })
 })
 
-/** The names of the configuration must be runtime names; another name is a defect of the caller. */
+/** The names of the configuration must be runtime names; another name is a defect of the caller. AlreadyExists where one is taken. */
 export const layer = (options: Options) => Layer.effect(OciRuntime, make(options))

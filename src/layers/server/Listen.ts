@@ -1,6 +1,7 @@
 /** Addresses: how they are written, and how a unix socket is taken without stealing one that lives or leaving one that is dead. */
 import { Effect, FileSystem, Path, Result } from "effect"
 import { connect } from "node:net"
+import * as Folders from "../Folders.ts"
 import { InvalidArgument, PermissionDenied, Unavailable } from "../../schema/Errors.ts"
 
 export interface Listen {
@@ -41,7 +42,7 @@ export const probe = (path: string): Effect.Effect<Probe> =>
 export const bound = Effect.fnUntraced(function* ({ path }: Listen) {
   const fs = yield* FileSystem.FileSystem
   const { dirname } = yield* Path.Path
-  yield* fs.makeDirectory(dirname(path), { recursive: true, mode: 0o700 })
+  yield* Folders.ensure("listen", dirname(path))
   const found = yield* probe(path)
   if (found === "alive") {
     return yield* new Unavailable({

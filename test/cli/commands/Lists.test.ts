@@ -250,8 +250,9 @@ describe("berth runtimes, info and version", () => {
       available: true,
       default: true,
       version: "1.1.5",
-      capabilities: ["exec", "pause"] as const
-    }
+      capabilities: ["isolation", "exec", "pause"] as const
+    },
+    { ...driver, name: RuntimeName.make("fake"), available: true, capabilities: ["exec"] as const }
   ]
 
   it.effect("show the drivers, and what is wrong with them", () =>
@@ -265,15 +266,15 @@ describe("berth runtimes, info and version", () => {
           .split("\n")
           .map((line) => line.split(/ {2,}/)),
         [
-          ["NAME", "WORKS", "VERSION", "BINARY", "CAPABILITIES"],
+          ["NAME", "USED FOR", "WORKS", "VERSION", "BINARY", "CAPABILITIES"],
           ["crun", "no", "-", "-", "not installed; apt-get install crun"],
-          ["runc *", "yes", "1.1.5", "-", "exec,pause"]
+          ["runc", "auto", "yes", "1.1.5", "-", "isolation,exec,pause"],
+          ["fake", "default", "yes", "-", "-", "NOT ISOLATED,exec"]
         ]
       )
-      assert.deepInclude(arrayIn((yield* berth(["runtimes", "--json"], { daemon })).stdout)[1], {
-        name: "runc",
-        default: true
-      })
+      const documents = arrayIn((yield* berth(["runtimes", "--json"], { daemon })).stdout)
+      assert.deepInclude(documents[1], { name: "runc", default: true, daemonDefault: false })
+      assert.deepInclude(documents[2], { name: "fake", default: false, daemonDefault: true })
     })
   )
 

@@ -8,7 +8,7 @@ const driver = (name: string, works: boolean): DriverInfo => ({
   name: RuntimeName.make(name),
   binary: `/usr/bin/${name}`,
   version: "1.1.5",
-  capabilities: [],
+  capabilities: ["isolation", "exec"],
   available: works,
   problem: works ? null : "it refuses cgroups of both versions",
   mend: works ? null : "mount -t cgroup …",
@@ -111,6 +111,20 @@ describe("doctor", () => {
     assert.isString(check?.missing)
     assert.strictEqual(isFit(checks), fit)
     assert.strictEqual(checks.filter(({ found }) => !found).length, 1)
+  })
+
+  it("lets users do without root where plain processes of the host are allowed, and says that they are not isolated", () => {
+    const host: DriverInfo = { ...driver("host", true), default: false, capabilities: ["exec"] }
+    const checks = all({ ...healthy, uid: 1000, drivers: [driver("runc", false), host] })
+    assert.deepInclude(
+      checks.find(({ name }) => name === "root"),
+      { found: false, needed: false }
+    )
+    assert.deepInclude(
+      checks.find(({ name }) => name === "host"),
+      { found: true, missing: "isolation: plain processes of this machine" }
+    )
+    assert.isTrue(isFit(checks))
   })
 
   it("compares versions by number", () => {

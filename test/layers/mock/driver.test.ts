@@ -29,5 +29,13 @@ const bundles = Layer.effect(
 
 const machine = (options: Parameters<typeof layer>[0]) => bundles.pipe(Layer.provideMerge(layer(options)))
 
-driverSuite("mock", { runtime: "mock", capabilities: ["isolation", "exec", "pause", "update"] }, machine({}))
-driverSuite("mock that can do little", { runtime: "mock", capabilities: [] }, machine({ capabilities: [] }))
+driverSuite(
+  "mock",
+  { runtime: "mock", capabilities: ["isolation", "exec", "pause", "update"], pidsOfTwo: 1 },
+  machine({})
+)
+driverSuite(
+  "mock that can do little",
+  { runtime: "mock", capabilities: [], pidsOfTwo: 1 },
+  machine({ capabilities: [] })
+)

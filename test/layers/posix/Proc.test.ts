@@ -4,7 +4,7 @@ import { spawn } from "node:child_process"
 import * as Proc from "../../../src/layers/posix/Proc.ts"
 
 const line = (command: string) =>
-  `42 (${command}) S 7 42 42 0 -1 4194560 100 0 0 0 1 2 3 4 20 0 1 0 987654 1000 20 18446744073709551615 ` +
+  `42 (${command}) S 7 42 43 0 -1 4194560 100 0 0 0 1 2 3 4 20 0 1 0 987654 1000 20 18446744073709551615 ` +
   `1 1 0 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 1792\n`
 
 describe("Proc", () => {
@@ -12,7 +12,7 @@ describe("Proc", () => {
     it(`reads the line of a command called "${command}"`, () => {
       assert.deepStrictEqual(
         Proc.parseStat(line(command)),
-        Option.some({ pid: 42, state: "S", parent: 7, startTime: "987654", exitWord: 1792 })
+        Option.some({ pid: 42, state: "S", parent: 7, session: 43, startTime: "987654", exitWord: 1792 })
       )
     })
   }

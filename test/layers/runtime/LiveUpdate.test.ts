@@ -39,8 +39,8 @@ const withStub = Effect.fnUntraced(function* (body: string) {
   return { driver, held, target, seen: () => readFileSync(join(folder, "seen"), "utf8") }
 })
 
-const live = (name: string, body: () => Effect.Effect<void, unknown, Children | Scope.Scope>) =>
-  it.live(name, () => Effect.provide(body(), Layer.provide(Children.layer, Libc.layer)))
+const live = (name: string, body: () => Effect.Effect<void, unknown, Children | Libc | Scope.Scope>) =>
+  it.live(name, () => Effect.provide(body(), Layer.provideMerge(Children.layer, Libc.layer)))
 
 const before = ["1000", "7", "max 100000"]
 const changes = { memory: { limit: 500 }, pids: { limit: 3 }, cpu: { quota: 5000 } }

@@ -26,8 +26,8 @@ const withStub = Effect.fnUntraced(function* (body: string, deadlines: Partial<D
   return { driver, folder, read, target }
 })
 
-const live = <A, E>(name: string, body: () => Effect.Effect<A, E, Children | Scope.Scope>) =>
-  it.live(name, () => Effect.provide(body(), Layer.provide(Children.layer, Libc.layer)))
+const live = <A, E>(name: string, body: () => Effect.Effect<A, E, Children | Libc | Scope.Scope>) =>
+  it.live(name, () => Effect.provide(body(), Layer.provideMerge(Children.layer, Libc.layer)))
 
 const until = Effect.fnUntraced(function* (ready: () => boolean) {
   while (!ready()) yield* Effect.sleep("5 millis")

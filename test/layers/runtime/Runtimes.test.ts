@@ -6,7 +6,7 @@ import { Children } from "../../../src/layers/posix/Children.ts"
 import { Libc } from "../../../src/layers/posix/Libc.ts"
 import * as Probe from "../../../src/layers/runtime/Probe.ts"
 import * as Runtimes from "../../../src/layers/runtime/Runtimes.ts"
-import { RuntimeName } from "../../../src/schema/Ids.ts"
+import { ContainerId, Namespace, RuntimeName } from "../../../src/schema/Ids.ts"
 import { OciRuntime } from "../../../src/services/OciRuntime.ts"
 import { temporaryFolder, writeScript } from "../../support/stubRuntime.ts"
 
@@ -21,7 +21,11 @@ spec: 1.0.2-dev"`
 /** A host with these scripts on PATH, and with these controllers in a unified hierarchy beside version 1. */
 const host = Effect.fnUntraced(function* (
   scripts: Readonly<Record<string, string>>,
-  options: { readonly controllers?: string; readonly runtimes?: Runtimes.Options["runtimes"] } = {}
+  options: {
+    readonly controllers?: string
+    readonly isRoot?: boolean
+    readonly runtimes?: Runtimes.Options["runtimes"]
+  } = {}
 ) {
   const folder = yield* temporaryFolder
   const [bin, cgroupRoot] = [join(folder, "bin"), join(folder, "cgroup")]
@@ -33,6 +37,7 @@ const host = Effect.fnUntraced(function* (
     Runtimes.layer({
       stateDir: join(folder, "state"),
       runtimes: options.runtimes ?? {},
+      isRoot: options.isRoot ?? true,
       cgroupRoot,
       env: { PATH: bin }
     }).pipe(Layer.provide(Children.layer), Layer.provide(Libc.layer))
@@ -60,21 +65,60 @@ describe("Runtimes", () => {
       })
       const { info } = yield* driver("runc")
       assert.deepStrictEqual([info.version, info.default], ["1.1.5+ds1", false])
-      assert.include(info.capabilities, "checkpoint")
       assert.deepStrictEqual(
         (yield* list).map(({ default: isDefault, name }) => [name, isDefault]),
         [
           ["crun", true],
-          ["runc", false]
+          ["runc", false],
+          ["host", false]
         ]
       )
     })
   )
 
-  it.live("knows a crun that can checkpoint", () =>
+  it.live("lists host, works with it for those who have containers of it, and makes new ones only where enabled", () =>
     Effect.gen(function* () {
-      const { driver } = yield* host({ crun: crun("+CRIU ") })
-      assert.include((yield* driver("crun")).info.capabilities, "checkpoint")
+      const { driver, list } = yield* host({ crun: crun() })
+      const told = (yield* list).find(({ name }) => name === "host")
+      assert.deepInclude(told, { available: false, mend: "berth daemon --enable-host-driver", default: false })
+      assert.notInclude(told?.capabilities ?? [], "isolation")
+      const target = { namespace: Namespace.make("ns"), containerId: ContainerId.make("box"), bundle: "/nowhere" }
+      const nothing = { stdin: null, stdout: null, stderr: null }
+      const made = yield* driver("host")
+      assert.strictEqual((yield* Effect.flip(made.create(target, nothing)))._tag, "Unavailable")
+      yield* made.delete(target, { force: true })
+    })
+  )
+
+  it.live("without root says of its own runtimes that they do not work, not of those that are configured", () =>
+    Effect.gen(function* () {
+      const { driver, list } = yield* host(
+        { crun: crun(), runc },
+        { isRoot: false, runtimes: { mine: { binary: "runc" } } }
+      )
+      assert.deepStrictEqual(
+        (yield* list).map(({ available, name }) => [name, available]),
+        [
+          ["crun", false],
+          ["runc", false],
+          ["mine", true],
+          ["host", false]
+        ]
+      )
+      const error = yield* Effect.flip(driver("runc"))
+      assert.match(error.problem, /it needs root here/)
+      assert.include(error.mend, "--enable-host-driver")
+    })
+  )
+
+  it.live("has no name twice", () =>
+    Effect.gen(function* () {
+      for (const name of ["host", "auto"]) {
+        const refused = yield* Effect.flip(host({ runc }, { runtimes: { [name]: { binary: "runc" } } }))
+        assert.deepInclude(refused, { _tag: "AlreadyExists", kind: "runtime", id: name })
+      }
+      assert.strictEqual((yield* Effect.flip(Runtimes.checkNames(["a", "b", "a"]))).id, "a")
+      yield* Runtimes.checkNames(["runc", "mine"])
     })
   )
 
@@ -170,7 +214,8 @@ describe("Runtimes", () => {
           ["runc", false],
           ["mine", true],
           ["broken", false],
-          ["gone", false]
+          ["gone", false],
+          ["host", false]
         ]
       )
     })
