@@ -21,6 +21,7 @@ import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 import { toProcess, toTask } from "../schema/TaskState.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
+import { Containers } from "../services/Containers.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
 import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
@@ -28,6 +29,7 @@ import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import { Actors } from "./Actors.ts"
 import * as TaskMachine from "./TaskMachine.ts"
+import * as TaskRun from "./TaskRun.ts"
 
 const sigterm = 15
 const sigkill = 9
@@ -50,6 +52,7 @@ const sizedSpec = (spec: OciSpec, size: TerminalSize | undefined): OciSpec =>
 const make = Effect.gen(function* () {
   const actors = yield* Actors
   const bus = yield* EventBus
+  const containers = yield* Containers
   const store = yield* MetadataStore
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
@@ -261,9 +264,16 @@ const make = Effect.gen(function* () {
     if (hasTerminal) yield* host.resize({ ref, width, height })
   })
 
+  const start = command("start", TaskMachine.Command.Start())
+
   return Tasks.of({
+    ...TaskRun.make(
+      containers,
+      { create, start, wait, output, writeStdin, closeStdin },
+      TaskRun.untilGone(actors, remove)
+    ),
     create,
-    start: command("start", TaskMachine.Command.Start()),
+    start,
     get: Effect.fn("Tasks.get")(function* (id: ContainerId) {
       return toTask((yield* find(id)).read().task)
     }),
