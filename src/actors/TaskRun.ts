@@ -95,7 +95,9 @@ export const make = (
             let started = false
             const outcome = yield* Effect.exit(restore(life(id, request, queue, () => void (started = true))))
             if (Outcome.isFailure(outcome) && started && detachable) return yield* outcome
-            yield* Effect.andThen(gone(id), forget(id, createdAt)).pipe(
+            // At its own end the task has taken the container along.
+            const afterwards = Outcome.isSuccess(outcome) ? Effect.void : forget(id, createdAt)
+            yield* Effect.andThen(gone(id), afterwards).pipe(
               Effect.catchCause((cause) => Effect.logWarning(`run ${id}: it could not be removed`, cause))
             )
             return yield* outcome
