@@ -4,6 +4,7 @@
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { createRequire } from "node:module"
+import * as MountCalls from "./MountCalls.ts"
 import * as PosixSpawn from "./PosixSpawn.ts"
 import * as TerminalCalls from "./TerminalCalls.ts"
 
@@ -57,6 +58,7 @@ interface Bound {
   readonly poll: (fds: Uint8Array, count: number, timeout: number) => number
   readonly ioctl: (fd: number, request: number, type: "void *", argument: Uint8Array) => number
   readonly terminal: () => TerminalCalls.TerminalCalls
+  readonly mounts: () => MountCalls.MountCalls
 }
 
 const bind = (koffi: Koffi): Bound => {
@@ -69,6 +71,7 @@ const bind = (koffi: Koffi): Bound => {
       .map(([name, number]) => [number, name])
   )
   const nameOf = (errno: number) => names.get(errno) ?? "EIO"
+  let mounts: MountCalls.MountCalls | undefined
   let terminal: TerminalCalls.TerminalCalls | undefined
   return {
     errno: () => nameOf(koffi.errno()),
@@ -82,6 +85,7 @@ const bind = (koffi: Koffi): Bound => {
     syscall: libc.func("long syscall(long number, ...)"),
     poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
     ioctl: libc.func("int ioctl(int fd, unsigned long request, ...)"),
+    mounts: () => (mounts ??= MountCalls.bind(koffi)),
     terminal: () => (terminal ??= TerminalCalls.bind(koffi))
   }
 }
@@ -102,6 +106,10 @@ export class Libc extends Context.Service<
     readonly spawn: (program: PosixSpawn.Program) => Effect.Effect<number, PosixError>
     /** Both ends of a new pipe, close-on-exec; the caller closes them. */
     readonly pipe: Effect.Effect<{ readonly read: number; readonly write: number }, PosixError>
+    /** Mounts a filesystem that has no device; `data` is its options. */
+    readonly mount: (type: string, target: string, data: string) => Effect.Effect<void, PosixError>
+    /** Takes the uppermost mount off a path, though it may be in use. EINVAL where nothing is mounted there. */
+    readonly unmount: (target: string) => Effect.Effect<void, PosixError>
     /** Makes a FIFO. The process's umask applies to `mode`. */
     readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
     /** kill(2) with any signal number, real-time ones too. */
@@ -183,6 +191,9 @@ export class Libc extends Context.Service<
         if (libc.pipe2(fds, O_CLOEXEC) === -1) return fail()
         return { read: fds.readInt32LE(0), write: fds.readInt32LE(4) }
       }),
+      mount: (type, target, data) =>
+        Effect.asVoid(check("mount", (libc) => libc.mounts().mount(type, target, 0, data))),
+      unmount: (target) => Effect.asVoid(check("umount", (libc) => libc.mounts().unmount(target))),
       mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
       kill: (pid, signal) =>
         Effect.try({
