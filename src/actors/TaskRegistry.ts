@@ -19,6 +19,7 @@ import type {
 import type { ResizeRequest, SignalRequest, StdinRequest, StopRequest, WaitRequest } from "../schema/Requests.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 import { toProcess, toTask } from "../schema/TaskState.ts"
+import * as StopWishes from "../schema/StopWishes.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
 import { Containers } from "../services/Containers.ts"
@@ -136,8 +137,16 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const stop = Effect.fn("Tasks.stop")(function* ({ id, signal, timeoutMillis }: StopRequest) {
+  /** How its container wants to be stopped; labels that make no sense ask for nothing. */
+  const wishes = Effect.fnUntraced(function* (id: ContainerId) {
+    const container = yield* store.container(yield* CurrentNamespace, id)
+    return Option.isSome(container) ? StopWishes.read(container.value.labels) : {}
+  })
+
+  const stop = Effect.fn("Tasks.stop")(function* (request: StopRequest) {
+    const { id } = request
     const actor = yield* find(id)
+    const { signal, timeoutMillis } = { ...(yield* wishes(id)), ...request }
     const send = (signal: number) =>
       actor.command({ execId: null, input: TaskMachine.Command.Signal({ signal, all: false }) })
     const ended = actor.exit(null)

@@ -34,7 +34,7 @@ export type CreateTask = typeof CreateTask.Type
 export const SignalRequest = Schema.Struct({ id, execId, signal, all: Schema.optionalKey(Schema.Boolean) })
 export type SignalRequest = typeof SignalRequest.Type
 
-/** `signal` (default SIGTERM), then SIGKILL after `timeoutMillis` (default 10 s). */
+/** `signal`, then SIGKILL after `timeoutMillis`; by default what the container was made with, or else SIGTERM and 10 s. */
 export const StopRequest = Schema.Struct({
   id,
   signal: Schema.optionalKey(signal),

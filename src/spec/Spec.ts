@@ -47,6 +47,10 @@ export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<
     })
     const labels = yield* SecurityOption.resolve(options.securityOpt ?? [])
     const userNamespace = yield* mappings(options)
+    if (overlay && userNamespace !== undefined) {
+      // Its root may not go where bundles are.
+      return yield* fail("uidMappings", "not together with a copy on write of the root filesystem")
+    }
     const mounts = yield* Mounts.make(options.mounts ?? [], {
       privileged,
       ownNetwork: (options.network ?? "none") === "none",

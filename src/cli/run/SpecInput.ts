@@ -81,7 +81,12 @@ const environment = Effect.fnUntraced(function* (flags: ProcessFlags) {
     Effect.mapError(fs.readFileString(file), unreadable("--env-file", file))
   )
   const lines = files.flatMap((text) => text.split(/\r?\n/)).filter((line) => !/^\s*(?:#|$)/.test(line))
-  return [...lines, ...flags.env]
+  // A name alone stands for the variable of this command's own environment, and for none where that has none.
+  return [...lines, ...flags.env].flatMap((entry) => {
+    if (entry.includes("=")) return [entry]
+    const value = process.env[entry.trim()]
+    return value === undefined ? [] : [`${entry.trim()}=${value}`]
+  })
 })
 
 /** Everything that shapes a specification but its command and root filesystem. */
