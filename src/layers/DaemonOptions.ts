@@ -46,7 +46,7 @@ const readConfig = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
   return yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
-    Effect.mapError((error) => invalid("config")(error.message.replaceAll(/\s+/g, " ")))
+    Effect.mapError((error) => invalid("config")(`"${file}": ${error.message.replaceAll(/\s+/g, " ")}`))
   )
 })
 

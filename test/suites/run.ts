@@ -1,6 +1,6 @@
 /** `Tasks.run` and its events, whatever is under it: one call from creation to removal, and nothing left however it ends. */
 import { assert, layer as suiteLayer } from "@effect/vitest"
-import { Data, Deferred, Effect, Fiber, Option, Result, Stream } from "effect"
+import { Data, Deferred, Duration, Effect, Fiber, Option, Result, Stream } from "effect"
 import type { Scope } from "effect"
 import type { BerthError, OciSpec, RunEvent, System } from "../../src/index.ts"
 import { Containers, Events, Spec, Tasks } from "../../src/index.ts"
@@ -165,6 +165,22 @@ export const runSuite = (place: Place) => {
         // One that is not ends with its stream.
         yield* untilStarted(tasks.runStream({ id, spec: forever }))
         yield* gone(id)
+      }))
+
+    test("stops as the container was made to, where nothing else is said", () =>
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        const stopped = Effect.fnUntraced(function* (labels: Readonly<Record<string, string>>) {
+          const id = yield* freshId
+          yield* untilStarted(tasks.runStream({ id, labels, spec: forever, detachable: true }))
+          const [time, { exit, stage }] = yield* Effect.timed(tasks.stop({ id }))
+          yield* gone(id)
+          return [stage, exit.exitStatus, Duration.toMillis(time) < 5000]
+        })
+        assert.deepStrictEqual(yield* stopped({ "berth.stop-signal": "KILL" }), ["signal", 137, true])
+        assert.deepStrictEqual(yield* stopped({ "berth.stop-timeout": "200ms" }), ["kill", 137, true])
+        const nonsense = { "berth.stop-signal": "SHOUT", "berth.stop-timeout": "1ms" }
+        assert.deepStrictEqual(yield* stopped(nonsense), ["kill", 137, true])
       }))
 
     test("ends with its exit though somebody else removes it", () =>

@@ -31,6 +31,7 @@ const WNOHANG = 1
 const WEXITED = 4
 const WNOWAIT = 0x0100_0000
 const P_ALL = 0
+const P_PID = 1
 const siginfoBytes = 128
 const siginfoPidOffset = 16
 const O_CLOEXEC = 0o2000000
@@ -100,6 +101,8 @@ export class Libc extends Context.Service<
      * before.
      */
     readonly waitpid: (pid: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** Whether a child has ended and was not yet waited for; it stays so. */
+    readonly hasEnded: (pid: number) => Effect.Effect<boolean, PosixError>
     /** Some child that has ended and was not yet waited for, ours or Node's; it stays so. ECHILD where there is no child. */
     readonly endedChild: Effect.Effect<Option.Option<number>, PosixError>
     /** Starts a program, as a child that leads a session of its own, and gives its pid. */
@@ -175,6 +178,13 @@ export class Libc extends Context.Service<
           const result = libc.waitpid(pid, word, WNOHANG)
           if (result === -1) return fail()
           return result === 0 ? Option.none() : Option.some(exitStatus(word[0] ?? 0))
+        }),
+      hasEnded: (pid) =>
+        call("waitid", (libc, fail) => {
+          const info = Buffer.alloc(siginfoBytes)
+          return libc.waitid(P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT) === -1
+            ? fail()
+            : info.readInt32LE(siginfoPidOffset) === pid
         }),
       endedChild: call("waitid", (libc, fail) => {
         const info = Buffer.alloc(siginfoBytes)
