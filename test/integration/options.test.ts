@@ -293,6 +293,21 @@ if (canRunContainers) {
           })
         )
 
+        it.effect("ends with 126 where the program cannot be executed, which runtimes find out after the start", () =>
+          Effect.gen(function* () {
+            writeFileSync(join(rootfs, "bin/no-interpreter"), "#!/nowhere/sh\n", { mode: 0o755 })
+            for (const program of ["/bin/garbage", "/bin/no-interpreter"]) {
+              assert.strictEqual((yield* berth(["run", "--rootfs", rootfs, program])).code, 126, program)
+            }
+            // A program's own 1, and its own 126, are its own.
+            assert.strictEqual((yield* berth(["run", "--rootfs", rootfs, "/bin/false"])).code, 1)
+            yield* berth(["run", "-d", "--id", "exec", "--rootfs", rootfs, "sleep", "1000"])
+            assert.strictEqual((yield* berth(["exec", "exec", "/bin/garbage"])).code, 126)
+            assert.strictEqual((yield* berth(["exec", "exec", "/bin/false"])).code, 1)
+            assert.strictEqual((yield* berth(["rm", "-f", "exec"])).code, 0)
+          })
+        )
+
         it.effect("follows no link of the root filesystem out of it", () =>
           Effect.gen(function* () {
             const evil = join(files, `evil-${runtime}`)
