@@ -88,7 +88,7 @@ describe("misuse", () => {
       const [line = "", end] = stderr.split("\n")
       const [, told = "", command] = /^(.*) \(see (berth.*) --help\)$/.exec(line) ?? []
       assert.match(told, first)
-      assert.isTrue(told.startsWith(`${command?.replace(/^berth ?/, "berth: ")}`), line)
+      assert.isTrue(told.startsWith((command ?? "?").replace(/^berth ?/, "berth: ")), line)
       assert.deepStrictEqual([code, stdout, end, daemon.calls.length], [2, "", "", 0])
     })
   )
