@@ -1,22 +1,16 @@
 /** The whole of berth inside this process, without a daemon: `node examples/40_embedded.ts ROOTFS FOLDER`. Needs root. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Berth, ContainerId, Containers, Spec, Tasks } from "berth"
+import { Berth, ContainerId, Spec, Tasks } from "berth"
 import { Console, Effect } from "effect"
 
 const [rootfs = "/srv/busybox", folder = "/tmp/berth"] = process.argv.slice(2)
 
 // #region
 const run = Effect.fnUntraced(function* (name: string, ...args: ReadonlyArray<string>) {
-  const [containers, tasks] = [yield* Containers, yield* Tasks]
-  const id = ContainerId.make(name)
-  const spec = yield* Effect.fromResult(Spec.make({ rootfs: { path: rootfs }, args }))
-  yield* containers.create({ id, spec })
-  yield* tasks.create({ id })
-  yield* tasks.start(id)
-  const { exitStatus } = yield* tasks.wait({ id })
-  yield* tasks.delete({ id })
-  yield* containers.delete(id)
-  return exitStatus
+  const tasks = yield* Tasks
+  const spec = yield* Effect.fromResult(Spec.make({ rootfs: { path: rootfs, overlay: true }, args }))
+  // Nothing of the container is left when this returns, fails or is interrupted.
+  return (yield* tasks.run(spec, { id: ContainerId.make(name) })).exitStatus
 })
 
 const program = Effect.gen(function* () {

@@ -26,8 +26,10 @@ import type {
 } from "../schema/Requests.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 import { toProcess, toTask } from "../schema/TaskState.ts"
+import * as StopWishes from "../schema/StopWishes.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
+import { Containers } from "../services/Containers.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
 import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
@@ -37,6 +39,7 @@ import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
 import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskMachine from "./TaskMachine.ts"
+import * as TaskRun from "./TaskRun.ts"
 
 const sigterm = 15
 const sigkill = 9
@@ -59,6 +62,7 @@ const sizedSpec = (spec: OciSpec, size: TerminalSize | undefined): OciSpec =>
 const make = Effect.gen(function* () {
   const actors = yield* Actors
   const bus = yield* EventBus
+  const containers = yield* Containers
   const store = yield* MetadataStore
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
@@ -139,8 +143,16 @@ const make = Effect.gen(function* () {
     yield* execId === null ? actor.command({ execId, input }) : actor.command({ execId, input })
   })
 
-  const stop = Effect.fn("Tasks.stop")(function* ({ id, signal, timeoutMillis }: StopRequest) {
+  /** How its container wants to be stopped; labels that make no sense ask for nothing. */
+  const wishes = Effect.fnUntraced(function* (id: ContainerId) {
+    const container = yield* store.container(yield* CurrentNamespace, id)
+    return Option.isSome(container) ? StopWishes.read(container.value.labels) : {}
+  })
+
+  const stop = Effect.fn("Tasks.stop")(function* (request: StopRequest) {
+    const { id } = request
     const actor = yield* find(id)
+    const { signal, timeoutMillis } = { ...(yield* wishes(id)), ...request }
     const send = (signal: number) =>
       actor.command({ execId: null, input: TaskMachine.Command.Signal({ signal, all: false }) })
     const ended = actor.exit(null)
@@ -273,9 +285,16 @@ const make = Effect.gen(function* () {
     if (hasTerminal) yield* host.resize({ ref, width, height })
   })
 
+  const start = command("start", TaskMachine.Command.Start())
+
   return Tasks.of({
+    ...TaskRun.make(
+      containers,
+      { create, start, wait, output, writeStdin, closeStdin },
+      TaskRun.untilGone(actors, remove)
+    ),
     create,
-    start: command("start", TaskMachine.Command.Start()),
+    start,
     get: Effect.fn("Tasks.get")(function* (id: ContainerId) {
       return toTask((yield* find(id)).read().task)
     }),

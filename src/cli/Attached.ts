@@ -51,8 +51,10 @@ const copyOutput = (process: Attachment, started: Deferred.Deferred<void>) =>
     )
   })
 
+type Named = Pick<Attachment, "id" | "execId">
+
 /** Ends with the input, or when the process reads no more. */
-const copyInput = ({ execId, id }: Attachment) =>
+export const copyInput = ({ execId, id }: Named) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     const stdio = yield* Stdio.Stdio
@@ -64,7 +66,7 @@ const copyInput = ({ execId, id }: Attachment) =>
     yield* Effect.ignore(tasks.closeStdin({ id, execId }))
   })
 
-const forwardSignals = ({ execId, id }: Attachment, signals: Queue.Dequeue<number>) =>
+export const forwardSignals = ({ execId, id }: Named, signals: Queue.Dequeue<number>) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     let attempts = 0

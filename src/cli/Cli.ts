@@ -29,7 +29,7 @@ import { update } from "./commands/update.ts"
 import { root } from "./Globals.ts"
 import { Output, OutputClosed } from "./Output.ts"
 import { Exited, exitCode, Failed, isBerthError, printable, report } from "./output/Failure.ts"
-import { presenter } from "./output/Usage.ts"
+import { lines as misused, presenter } from "./output/Usage.ts"
 
 const commands = [
   run,
@@ -78,6 +78,12 @@ const builtInFlags = Completions.fromCommand(
 export const normalised = (words: ReadonlyArray<string>): ReadonlyArray<string> =>
   normalise(words, descriptor, builtInFlags)
 
+/** The name of an option for a path that has none: it would mean the current folder, which nobody asks for like that. */
+const emptyPath = (words: ReadonlyArray<string>): string | undefined => {
+  const command = descriptor.subcommands.find(({ name }) => name === words[0])
+  return command?.flags.find(({ name, type }) => type._tag === "Path" && words.includes(`--${name}=`))?.name
+}
+
 const asksForJson = (words: ReadonlyArray<string>) => {
   const end = words.indexOf("--")
   return (end < 0 ? words : words.slice(0, end)).includes("--json")
@@ -121,8 +127,15 @@ const conclude = (cause: Cause.Cause<unknown>, json: boolean) =>
 export const main = Effect.fn("cli.main")(function* (args: ReadonlyArray<string>) {
   const words = normalised(args)
   const json = asksForJson(words)
-  const { colors } = yield* Output
+  const output = yield* Output
+  const { colors } = output
   const present = yield* presenter({ json, colors })
+  const empty = emptyPath(words.slice(0, words.includes("--") ? words.indexOf("--") : words.length))
+  if (empty !== undefined) {
+    const [command = ""] = words
+    const error = new CliError.ValidationError({ message: `--${empty}: needs a value, expected a path` })
+    return yield* Effect.as(output.writeError(misused(["berth", command], [error], json)), 2)
+  }
   return yield* Command.runWith(berth, { version })(words).pipe(
     Effect.as(0),
     Effect.catchCause((cause) => conclude(cause, json)),

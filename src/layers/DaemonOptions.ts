@@ -54,7 +54,7 @@ const readConfig = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const text = yield* fs.readFileString(file).pipe(Effect.mapError(() => invalid("config")(`cannot read "${file}"`)))
   const read = yield* Schema.decodeEffect(Schema.fromJsonString(ConfigFile), { onExcessProperty: "error" })(text).pipe(
-    Effect.mapError((error) => invalid("config")(error.message.replaceAll(/\s+/g, " ")))
+    Effect.mapError((error) => invalid("config")(`"${file}": ${error.message.replaceAll(/\s+/g, " ")}`))
   )
   const twice = RepeatedName.find(text)
   return twice === null ? read : yield* invalid("config")(`"${twice}" is given twice`)

@@ -24,8 +24,10 @@ import type { ContainerId, ExecId, Namespace, ProcessRef } from "../schema/Ids.t
 import { stringify } from "../schema/OciJson.ts"
 import type { OciSpec } from "../schema/OciSpec.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import { lowerOf } from "../spec/Overlay.ts"
 import { diskFailure, unavailable } from "./io/DiskFailure.ts"
-import { codeOf } from "./posix/Libc.ts"
+import * as Overlay from "./Overlay.ts"
+import { codeOf, Libc } from "./posix/Libc.ts"
 
 const what = "task folder"
 const Json = Schema.fromJsonString(HostedRecord)
@@ -96,6 +98,9 @@ export const pathOf = (state: string, { containerId, execId, namespace }: Proces
 
 /** TaskDirectory on files; `state` is the volatile folder of berth. */
 export const layer = (options: { readonly state: string }): Layer.Layer<TaskDirectory> =>
+  Layer.unwrap(Effect.map(Libc, (libc) => folders(options, libc))).pipe(Layer.provide(Libc.layer))
+
+const folders = (options: { readonly state: string }, libc: Libc["Service"]): Layer.Layer<TaskDirectory> =>
   Layer.sync(TaskDirectory, () => {
     const root = rootOf(options.state)
     const bundleOf = (namespace: Namespace, id: ContainerId) => join(root, namespace, id)
@@ -118,7 +123,17 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
           throw error
         }
       })
-      return made ? bundle : yield* new AlreadyExists({ kind: "task", id })
+      if (!made) return yield* new AlreadyExists({ kind: "task", id })
+      const lower = lowerOf(spec)
+      if (lower === null) return bundle
+      const undo = Effect.andThen(
+        Overlay.release(libc, bundle),
+        writing("remove it", () => removeTask(bundle))
+      )
+      return yield* Effect.as(
+        Effect.onError(Overlay.mount(libc, bundle, lower), () => Effect.ignoreCause(undo)),
+        bundle
+      )
     })
 
     const prepareExec = Effect.fn("TaskDirectory.prepareExec")(function* (
@@ -155,7 +170,11 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
       return Option.isSome(record) ? record : yield* unavailable(what, "read a record", new Error("damaged"))
     })
 
+    const release = (ref: ProcessRef) => (ref.execId === null ? Overlay.release(libc, directory(ref)) : Effect.void)
     const remove = Effect.fn("TaskDirectory.remove")((ref: ProcessRef) =>
+      Effect.andThen(release(ref), removeFiles(ref))
+    )
+    const removeFiles = (ref: ProcessRef) =>
       Effect.try({
         try: () => {
           if (ref.execId !== null) return removeFolder(directory(ref), "record.json")
@@ -165,14 +184,13 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
         },
         catch: (error) => unavailable(what, "remove it", error)
       })
-    )
 
-    const folders = (path: string) => entries(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
-    const execs = (namespace: string, containerId: string) => folders(join(root, namespace, containerId, "exec"))
+    const names = (path: string) => entries(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+    const execs = (namespace: string, containerId: string) => names(join(root, namespace, containerId, "exec"))
     /** Every process that has a folder; a folder by another name is not one of a process. */
     const refs = () =>
-      folders(root)
-        .flatMap((namespace) => folders(join(root, namespace)).map((containerId) => ({ namespace, containerId })))
+      names(root)
+        .flatMap((namespace) => names(join(root, namespace)).map((containerId) => ({ namespace, containerId })))
         .flatMap((task) => [null, ...execs(task.namespace, task.containerId)].map((execId) => ({ ...task, execId })))
         .flatMap((name) => Option.toArray(decodeRef(name)))
     const list = Effect.gen(function* () {
@@ -180,7 +198,11 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
       for (const ref of yield* reading(refs)) {
         const record = yield* Effect.option(load(ref))
         if (Option.isSome(record) && Option.isSome(record.value)) records.push(record.value.value)
-        else yield* Effect.logWarning(`skipping ${processKey(ref)}: it has no readable record`)
+        else {
+          yield* Effect.logWarning(`skipping ${processKey(ref)}: it has no readable record`)
+          // A host died while it made this one. Nobody will ask for what it mounted.
+          if (Option.isSome(record)) yield* Effect.ignore(release(ref))
+        }
       }
       return records
     }).pipe(Effect.withSpan("TaskDirectory.list"))

@@ -8,6 +8,7 @@ import type { BerthError } from "../schema/Errors.ts"
 import { InvalidArgument, Unavailable } from "../schema/Errors.ts"
 import { Containers } from "../services/Containers.ts"
 import { Events } from "../services/Events.ts"
+import * as Run from "../services/Run.ts"
 import { System } from "../services/System.ts"
 import { Tasks } from "../services/Tasks.ts"
 import { BerthRpc } from "./BerthRpc.ts"
@@ -59,7 +60,14 @@ const make = Effect.fnUntraced(function* (address: string) {
     update: (id, patch) => call(client["Containers.Update"]({ id, patch })),
     delete: (id) => Effect.asVoid(call(client["Containers.Delete"]({ id })))
   })
+  const runSteps: Pick<Tasks["Service"], "runStream" | "writeStdin" | "closeStdin"> = {
+    runStream: (request) => stream(() => client["Tasks.Run"](request)),
+    writeStdin: (request) => Effect.asVoid(call(client["Tasks.WriteStdin"](request))),
+    closeStdin: (request) => Effect.asVoid(call(client["Tasks.CloseStdin"](request)))
+  }
   const tasks = Tasks.of({
+    ...runSteps,
+    run: Run.over(runSteps),
     create: (request) => call(client["Tasks.Create"](request)),
     start: (id) => call(client["Tasks.Start"]({ id })),
     get: (id) => call(client["Tasks.Get"]({ id })),
@@ -80,8 +88,6 @@ const make = Effect.fnUntraced(function* (address: string) {
     deleteExec: (request) => call(client["Tasks.DeleteExec"](request)),
     processes: (id) => call(client["Tasks.Processes"]({ id })),
     output: (request) => stream(() => client["Tasks.Output"](request)),
-    writeStdin: (request) => Effect.asVoid(call(client["Tasks.WriteStdin"](request))),
-    closeStdin: (request) => Effect.asVoid(call(client["Tasks.CloseStdin"](request))),
     resize: (request) => Effect.asVoid(call(client["Tasks.Resize"](request)))
   })
   const events = Events.of({ subscribe: (request) => stream(() => client["Events.Subscribe"](request)) })

@@ -19,6 +19,7 @@ export const layer = BerthRpc.toLayer(
       "Containers.Update": ({ id, patch }) => containers.update(id, patch),
       "Containers.Delete": ({ id }) => Effect.as(containers.delete(id), null),
       "Tasks.Create": tasks.create,
+      "Tasks.Run": tasks.runStream,
       "Tasks.Start": ({ id }) => tasks.start(id),
       "Tasks.Get": ({ id }) => tasks.get(id),
       "Tasks.List": tasks.list,

@@ -23,12 +23,14 @@ import {
   WaitRequest
 } from "../schema/Requests.ts"
 import { ProcessInfo, Stats } from "../schema/Stats.ts"
+import { RunEvent, RunRequest } from "../schema/Run.ts"
 import { Task } from "../schema/Task.ts"
 
 const error = BerthError
 
 export class TasksRpc extends RpcGroup.make(
   Rpc.make("Create", { payload: CreateTask, success: Task, error }),
+  Rpc.make("Run", { payload: RunRequest, success: RunEvent, error, stream: true }),
   Rpc.make("Start", { payload: ById, success: Task, error }),
   Rpc.make("Get", { payload: ById, success: Task, error }),
   Rpc.make("List", { payload: ListRequest, success: Schema.Array(Task), error }),

@@ -170,5 +170,10 @@ const mends: { readonly [K in BerthError["_tag"]]?: string } = {
 }
 
 /** What to do about an error, where berth knows. */
-export const mend = (error: BerthError): string | null =>
-  error._tag === "Unavailable" ? error.mend : (mends[error._tag] ?? null)
+export const mend = (error: BerthError): string | null => {
+  if (error._tag === "Unavailable") return error.mend
+  if (error._tag === "FailedPrecondition" && error.operation.startsWith("delete container ")) {
+    return '"berth rm -f" deletes both'
+  }
+  return mends[error._tag] ?? null
+}

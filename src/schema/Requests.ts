@@ -47,7 +47,7 @@ export const SignalRequest = Schema.Struct({
 })
 export type SignalRequest = typeof SignalRequest.Type
 
-/** `signal` (default SIGTERM), then SIGKILL after `timeoutMillis` (default 10 s). */
+/** `signal`, then SIGKILL after `timeoutMillis`; by default what the container was made with, or else SIGTERM and 10 s. */
 export const StopRequest = Schema.Struct({
   id,
   signal: Schema.optionalKey(signal),

@@ -65,7 +65,7 @@ const apply = (state: State, change: Change): Result.Result<State, Refusal> =>
           HashMap.has(state.containers, key(namespace, id))
             ? Result.succeed({ ...state, containers: HashMap.remove(state.containers, key(namespace, id)) })
             : Result.fail(refuse.noContainer(id)),
-        onSome: ({ task }) => Result.fail(refuse.hasTask(taskStatus(task.state)))
+        onSome: ({ task }) => Result.fail(refuse.hasTask(id)(taskStatus(task.state)))
       }),
     InsertTask: ({ record }) => {
       const at = key(record.namespace, record.id)

@@ -14,7 +14,8 @@ export const refuse = {
   noContainer: (id: ContainerId) => new NotFound({ kind: "container", id }),
   noTask: (id: ContainerId) => new NotFound({ kind: "task", id }),
   noExec: (id: ExecId) => new NotFound({ kind: "exec", id }),
-  hasTask: (status: string) => new FailedPrecondition({ operation: "delete", found: status, allowed: [] })
+  hasTask: (id: ContainerId) => (status: string) =>
+    new FailedPrecondition({ operation: `delete container "${id}" with its task`, found: status, allowed: [] })
 }
 
 /** An event as the log keeps it. */

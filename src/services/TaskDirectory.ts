@@ -4,7 +4,7 @@
  */
 import { Context } from "effect"
 import type { Effect, Option } from "effect"
-import type { AlreadyExists, NotFound, ResourceExhausted, Unavailable } from "../schema/Errors.ts"
+import type { AlreadyExists, InvalidArgument, NotFound, ResourceExhausted, Unavailable } from "../schema/Errors.ts"
 import type { ContainerId, ExecId, Namespace, ProcessRef } from "../schema/Ids.ts"
 import type { OciSpec } from "../schema/OciSpec.ts"
 import type { HostedRecord } from "../schema/Host.ts"
@@ -14,12 +14,12 @@ export class TaskDirectory extends Context.Service<
   {
     /** The folder of a process, whether it exists or not: the bundle for init, a folder for its FIFOs for an exec. */
     readonly directory: (ref: ProcessRef) => string
-    /** Makes the folder with `config.json` in it and returns its path, the bundle. */
+    /** Makes the folder with `config.json` in it, and the root filesystem where the specification leaves that to the bundle, and returns its path, the bundle. */
     readonly create: (
       namespace: Namespace,
       id: ContainerId,
       spec: OciSpec
-    ) => Effect.Effect<string, AlreadyExists | ResourceExhausted | Unavailable>
+    ) => Effect.Effect<string, AlreadyExists | InvalidArgument | ResourceExhausted | Unavailable>
     /** Makes the folder of an exec and returns its path. NotFound (kind `task`) where the task has none. */
     readonly prepareExec: (
       namespace: Namespace,

@@ -26,13 +26,22 @@ import type {
   WaitRequest
 } from "../schema/Requests.ts"
 import type { ProcessInfo, Stats } from "../schema/Stats.ts"
+import type { RunEvent, RunRequest } from "../schema/Run.ts"
 import type { Task } from "../schema/Task.ts"
+import type { Run } from "./Run.ts"
 
 export class Tasks extends Context.Service<
   Tasks,
   {
     /** Makes the container's processes up to `created`: init exists and waits. */
     readonly create: (request: CreateTask) => Effect.Effect<Task, BerthError>
+    /**
+     * A container from its creation to its removal: gives its exit when nothing is left of it. Whatever fails, and where the call is interrupted, container and
+     * task are removed; a daemon does so behind the caller's back.
+     */
+    readonly run: Run
+    /** The same as events, for whoever is not in this process; input goes by `writeStdin`. The container lives no longer than the stream, unless it is `detachable`. */
+    readonly runStream: (request: RunRequest) => Stream.Stream<RunEvent, BerthError>
     readonly start: (id: ContainerId) => Effect.Effect<Task, BerthError>
     readonly get: (id: ContainerId) => Effect.Effect<Task, BerthError>
     /** By id. */

@@ -13,6 +13,7 @@ import type { HostFacts } from "./HostFacts.ts"
 import { deviceRules, everyDevice, maskedPaths, readonlyPaths } from "./HostProtection.ts"
 import * as IdMapping from "./IdMapping.ts"
 import * as Mounts from "./Mounts.ts"
+import * as Overlay from "./Overlay.ts"
 import { fail, type Problem } from "./Problem.ts"
 import { capabilitySets, checkCommand } from "./ProcessSpec.ts"
 import * as ResourceOptions from "./ResourceOptions.ts"
@@ -28,7 +29,12 @@ const ociVersion = "1.0.2"
 /** The specification, or the first thing that is wrong with the options. */
 export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<OciSpec, Problem> =>
   Result.gen(function* () {
-    const { annotations, hostname, rootfs = { path: "rootfs" } } = options
+    const { hostname, rootfs = { path: "rootfs" } } = options
+    const overlay = rootfs.overlay === true
+    if (overlay && (!rootfs.path.startsWith("/") || rootfs.path.includes("\0"))) {
+      return yield* fail("rootfs", `a copy on write needs an absolute path, got "${rootfs.path}"`)
+    }
+    const annotations = overlay ? { ...options.annotations, [Overlay.annotation]: rootfs.path } : options.annotations
     if (hostname !== undefined && !/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/.test(hostname)) {
       return yield* fail("hostname", `expected at most 64 letters, digits, dots and dashes, got "${hostname}"`)
     }
@@ -41,6 +47,10 @@ export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<
     })
     const labels = yield* SecurityOption.resolve(options.securityOpt ?? [])
     const userNamespace = yield* mappings(options)
+    if (overlay && userNamespace !== undefined) {
+      // Its root may not go where bundles are.
+      return yield* fail("uidMappings", "not together with a copy on write of the root filesystem")
+    }
     const mounts = yield* Mounts.make(options.mounts ?? [], {
       privileged,
       ownNetwork: (options.network ?? "none") === "none",
@@ -64,7 +74,10 @@ export const make = (options: SpecOptions, host: HostFacts = {}): Result.Result<
     return {
       ociVersion,
       process: yield* firstProcess(options, bounding, labels, host),
-      root: { path: rootfs.path, readonly: options.readOnly === true || rootfs.readonly === true },
+      root: {
+        path: overlay ? Overlay.root : rootfs.path,
+        readonly: options.readOnly === true || rootfs.readonly === true
+      },
       ...(hostname === undefined ? {} : { hostname }),
       mounts,
       ...(annotations === undefined ? {} : { annotations }),

@@ -37,8 +37,10 @@ export const SpecOptions = Schema.Struct({
   user: optional(Schema.String),
   /** Also the variable HOSTNAME; the host's name where absent. */
   hostname: optional(Schema.String),
-  /** `rootfs` in the bundle by default. */
-  rootfs: optional(Schema.Struct({ path: Schema.String, readonly: optional(Schema.Boolean) })),
+  /** `rootfs` in the bundle by default. `overlay`: a copy on write of the absolute `path`, which goes with the task. */
+  rootfs: optional(
+    Schema.Struct({ path: Schema.String, readonly: optional(Schema.Boolean), overlay: optional(Schema.Boolean) })
+  ),
   /** Makes the root filesystem read-only, whatever `rootfs` says. */
   readOnly: optional(Schema.Boolean),
   terminal: optional(Schema.Boolean),

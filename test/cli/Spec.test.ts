@@ -136,7 +136,7 @@ describe("berth spec", () => {
       yield* dir.link("/etc/passwd", "bad/etc/passwd")
       const outside = yield* berth(["spec", "--rootfs", `${dir.path}/bad`, "-u", "daemon", "id"])
       assert.strictEqual(outside.code, 2)
-      assert.match(outside.stderr, /^berth: spec: --user: no user "daemon" in the container\n/)
+      assert.match(outside.stderr, /^berth: spec: --user: no user "daemon" in the container \(see /)
     })
   )
 

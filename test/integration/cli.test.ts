@@ -295,7 +295,7 @@ if (canRunContainers) {
             assert.match(first, line, name)
             const error = errorIn(outcome.stderr)
             assert.strictEqual(error["_tag"], tag, name)
-            assert.strictEqual(outcome.stderr.split("\n").length, code === 2 ? 4 : 3, name)
+            assert.strictEqual(outcome.stderr.split("\n").length, 3, name)
           }
           const left = yield* json(Schema.Array(Task), "ps", "-a")
           assert.deepStrictEqual(

@@ -101,7 +101,11 @@ export const metadataStoreSuite = (
             ] as const) {
               yield* store.commit([Change.PutTask({ record: taskOf("web", state) })], [])
               const refused = yield* Effect.flip(store.commit([remove], []))
-              assert.deepInclude(refused, { _tag: "FailedPrecondition", operation: "delete", found })
+              assert.deepInclude(refused, {
+                _tag: "FailedPrecondition",
+                operation: 'delete container "web" with its task',
+                found
+              })
               assert.deepStrictEqual(refused._tag === "FailedPrecondition" && refused.allowed, [])
             }
             assert.isTrue(Option.isSome(yield* store.container(ns, id("web"))))

@@ -1,16 +1,12 @@
 /** Commands that send signals: `kill`, and `stop`, which waits for the end. */
-import { Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { ContainerId } from "../../schema/Ids.ts"
-import { DurationText, Signal } from "../../schema/Units.ts"
-import { Containers } from "../../services/Containers.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { each } from "../Each.ts"
 import { connected, wantsJson } from "../Globals.ts"
 import { line, Output } from "../Output.ts"
 import * as Json from "../output/Json.ts"
 import * as Params from "../Params.ts"
-import { stopLabels } from "../run/StopLabels.ts"
 
 const sigterm = 15
 
@@ -55,16 +51,6 @@ export const kill = Command.make(
   ])
 )
 
-/** What the container itself asks for; labels that make no sense ask for nothing. */
-const stopWishes = (id: ContainerId) =>
-  Effect.gen(function* () {
-    const { labels } = yield* (yield* Containers).get(id)
-    return {
-      signal: Schema.decodeOption(Signal)(labels[stopLabels.signal]),
-      timeout: Schema.decodeOption(DurationText)(labels[stopLabels.timeout])
-    }
-  })
-
 export const stop = Command.make(
   "stop",
   {
@@ -87,20 +73,13 @@ export const stop = Command.make(
         const json = yield* wantsJson
         yield* each(ids, (id) =>
           Effect.gen(function* () {
-            const wishes = yield* stopWishes(id)
             const result = yield* tasks.stop({
               id,
-              ...Option.match(
-                Option.orElse(signal, () => wishes.signal),
-                { onNone: () => ({}), onSome: (signal) => ({ signal }) }
-              ),
-              ...Option.match(
-                Option.orElse(timeout, () => wishes.timeout),
-                {
-                  onNone: () => ({}),
-                  onSome: (timeout) => ({ timeoutMillis: Duration.toMillis(timeout) })
-                }
-              )
+              ...Option.match(signal, { onNone: () => ({}), onSome: (signal) => ({ signal }) }),
+              ...Option.match(timeout, {
+                onNone: () => ({}),
+                onSome: (timeout) => ({ timeoutMillis: Duration.toMillis(timeout) })
+              })
             })
             yield* json ? (yield* Output).write(Json.document({ id, ...Json.stopResult(result) })) : line(id)
           })

@@ -1,5 +1,5 @@
 /** Commands that steer a task: `pause`, `resume`, `wait`, `delete`. */
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option, Schedule } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { BerthError, NotFound } from "../../schema/Errors.ts"
 import type { ContainerId } from "../../schema/Ids.ts"
@@ -62,18 +62,26 @@ export const wait = Command.make(
 
 const absent = (error: BerthError): error is NotFound => error._tag === "NotFound"
 
-/** Task and container; either may be missing, but not both. A task that removes itself may take its container along meanwhile. */
+/** Another deletion of the same task is under way: that of a run whose container this is, or of one that removes itself. */
+const meanwhile = (error: BerthError) => error._tag === "FailedPrecondition" && error.found === "being deleted"
+
+/** Task and container; either may be missing, but not both. What removes itself, or is removed by others meanwhile, is removed. */
 const remove = (id: ContainerId, force: boolean) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     const containers = yield* Containers
-    const exit = yield* Effect.catchIf(
-      Effect.map(tasks.delete({ id, force }), Option.some<Exit | null>),
-      absent,
-      () => Effect.succeedNone
+    const existed = yield* Effect.isSuccess(containers.get(id))
+    const deletion = tasks.delete({ id, force })
+    const exit = yield* Effect.retry(deletion, {
+      while: meanwhile,
+      schedule: Schedule.spaced("20 millis"),
+      times: 50
+    }).pipe(
+      Effect.map(Option.some<Exit | null>),
+      Effect.catchIf(absent, () => Effect.succeedNone)
     )
     const rest = containers.delete(id)
-    yield* Option.isSome(exit) ? Effect.catchIf(rest, absent, () => Effect.void) : rest
+    yield* existed || Option.isSome(exit) ? Effect.catchIf(rest, absent, () => Effect.void) : rest
     return Option.getOrNull(exit)
   })
 

@@ -1,5 +1,5 @@
 /** `berth run`: a container from its creation to its removal, with the exit code of its process as the command's own. */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import { Tasks } from "../../services/Tasks.ts"
 import { attach } from "../Attached.ts"
@@ -9,6 +9,7 @@ import { asProcess, Exited } from "../output/Failure.ts"
 import * as Json from "../output/Json.ts"
 import * as Params from "../Params.ts"
 import { createFlags } from "../run/Flags.ts"
+import { runAttached } from "../run/Attached.ts"
 import { plan, type Plan, withCreated } from "../run/Launch.ts"
 import type { DetachKeys } from "../terminal/DetachKeys.ts"
 import { requireTty } from "../terminal/Session.ts"
@@ -53,7 +54,8 @@ export const run = Command.make(
       const planned = yield* plan("run", flags, command, flags.rm || !detach)
       if (detach) return yield* asProcess(connected(detached(planned)))
       if (planned.stdio.stdin && hasTerminal(planned)) yield* requireTty("run", "--tty")
-      const exit = yield* asProcess(connected(attached(planned, detachKeys)))
+      const simple = !hasTerminal(planned) && Option.isNone(planned.pidFile)
+      const exit = yield* asProcess(connected(simple ? runAttached(planned) : attached(planned, detachKeys)))
       return yield* new Exited({ code: exit?.exitStatus ?? 0 })
     })
 ).pipe(

@@ -86,6 +86,8 @@ export const exitCode = (error: BerthError): number => {
   if (error._tag === "RuntimeFailed" && error.reason === "command-not-found") return 127
   if (error._tag === "RuntimeFailed" && error.reason === "command-not-executable") return 126
   if (error._tag === "NotFound" && error.kind === "runtime") return 125
+  // No daemon complains of an address: it is what the user wrote.
+  if (error._tag === "InvalidArgument" && error.field === "address") return 2
   return codes[error._tag]
 }
 

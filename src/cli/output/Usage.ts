@@ -1,10 +1,9 @@
 /**
- * What a misused command says: the problem on one line like every other error, then how the command is used, both on standard error. Help that was
+ * What a misused command says: the problem on one line of standard error like every other error, with where to read how the command is used. Help that was
  * asked for goes to standard output.
  */
 import { Effect } from "effect"
 import { CliError, CliOutput } from "effect/cli"
-import type { HelpDoc } from "effect/cli"
 import { InvalidArgument } from "../../schema/Errors.ts"
 import { Output } from "../Output.ts"
 import { printable, toJson } from "./Failure.ts"
@@ -55,22 +54,19 @@ export const misuse = (command: string, field: string, reason: string): CliError
     errors: [new CliError.ValidationError({ message: `${field}: ${reason}` })]
   })
 
-/** The lines for standard error. */
+/** What goes to standard error: one line, and with `json` the error as a document behind it. */
 export const lines = (
   path: ReadonlyArray<string>,
-  doc: HelpDoc.HelpDoc,
   errors: ReadonlyArray<CliError.NonShowHelpErrors>,
   json: boolean
 ): string => {
   const found = errors.map(problem)
   const command = path.slice(1).join(" ")
-  const text = found.map(({ field, problem }) =>
-    printable(`berth: ${command === "" ? "" : `${command}: `}${field}: ${problem}`)
-  )
+  const problems = new Set(found.map(({ field, problem }) => `${field}: ${problem}`))
   const first = found[0]
-  const usage = `usage: ${doc.usage}   (more: ${[...path, "--help"].join(" ")})`
+  const text = `berth: ${command === "" ? "" : `${command}: `}${[...problems].join("; ")} (see ${[...path, "--help"].join(" ")})`
   const machine = json && first !== undefined ? `${toJson(new InvalidArgument(first))}\n` : ""
-  return `${[...new Set(text), usage].join("\n")}\n${machine}`
+  return `${printable(text)}\n${machine}`
 }
 
 /** Prints help, versions and misuse. */
@@ -84,7 +80,7 @@ export const presenter = (options: { readonly json: boolean; readonly colors: bo
           case "Version":
             return print(`${event.name} ${event.version}`)
           case "InvalidInvocation":
-            return output.writeError(lines(event.commandPath, event.helpDoc, event.errors, options.json))
+            return output.writeError(lines(event.commandPath, event.errors, options.json))
           case "Help":
             return event.reason === "Requested"
               ? print(formatter.formatHelpDoc(event.helpDoc))

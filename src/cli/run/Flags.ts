@@ -19,10 +19,12 @@ const whole = (name: string, description: string) =>
 
 /** What any process may be given. */
 export const processFlags = {
-  env: Params.texts("env", "<NAME=VALUE>", "A variable of its environment").pipe(Params.alias("e")),
+  env: Params.texts("env", "<NAME[=VALUE]>", "A variable of its environment; a name alone passes on your own").pipe(
+    Params.alias("e")
+  ),
   envFile: Flag.Path("env-file").pipe(
     Flag.withMetavar("<FILE>"),
-    Flag.withDescription("Variables from a file, one a line, # for comments; --env wins"),
+    Flag.withDescription("Variables from a file, one a line as for --env, # for comments; --env wins"),
     Flag.atLeast(0)
   ),
   workdir: Params.text("workdir", "<DIR>", "Where it starts; default / or what the container has").pipe(

@@ -26,13 +26,21 @@ export const device = Effect.fnUntraced(function* (path: string) {
   return found
 })
 
-/** A file inside a root filesystem; one that is a link out of it is as good as missing, for the container would see another. */
+/** Most bytes of a file of accounts. */
+const largest = 16n * 1024n * 1024n
+
+/**
+ * A file inside a root filesystem. What is a link out of it is as good as missing, for the container would see another; so is what is no file, such as a FIFO
+ * that nobody writes to.
+ */
 const inside = Effect.fnUntraced(function* (root: string, name: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const top = yield* fs.realPath(root)
   const file = yield* fs.realPath(path.join(top, name))
-  return file.startsWith(`${top === "/" ? "" : top}/`) ? yield* fs.readFileString(file) : ""
+  if (!file.startsWith(`${top === "/" ? "" : top}/`)) return ""
+  const { size, type } = yield* fs.stat(file)
+  return type === "File" && size <= largest ? yield* fs.readFileString(file) : ""
 })
 
 /** The accounts of a root filesystem. */

@@ -5,6 +5,7 @@ import { InvalidArgument } from "../../schema/Errors.ts"
 import { OciSpec } from "../../schema/OciSpec.ts"
 import * as DeviceOption from "../../spec/DeviceOption.ts"
 import * as IdMapping from "../../spec/IdMapping.ts"
+import { filesOf } from "../../spec/Overlay.ts"
 import * as MountOption from "../../spec/MountOption.ts"
 import type { Problem } from "../../spec/Problem.ts"
 import { type ExecOptions, makeProcess } from "../../spec/ProcessSpec.ts"
@@ -81,7 +82,12 @@ const environment = Effect.fnUntraced(function* (flags: ProcessFlags) {
     Effect.mapError(fs.readFileString(file), unreadable("--env-file", file))
   )
   const lines = files.flatMap((text) => text.split(/\r?\n/)).filter((line) => !/^\s*(?:#|$)/.test(line))
-  return [...lines, ...flags.env]
+  // A name alone stands for the variable of this command's own environment, and for none where that has none.
+  return [...lines, ...flags.env].flatMap((entry) => {
+    if (entry.includes("=")) return [entry]
+    const value = process.env[entry.trim()]
+    return value === undefined ? [] : [`${entry.trim()}=${value}`]
+  })
 })
 
 /** Everything that shapes a specification but its command and root filesystem. */
@@ -162,6 +168,7 @@ export const specOf = Effect.fn("cli.specOf")(function* (
   local: boolean
 ) {
   const given = yield* shape(command, flags)
+  if (flags.overlay && Option.isNone(flags.rootfs)) return yield* misuse(command, "--overlay", "needs --rootfs DIR")
   if (Option.isSome(flags.bundle)) {
     if (Option.isSome(flags.rootfs)) return yield* misuse(command, "--rootfs", "not together with --bundle")
     return yield* fromBundle(command, flags.bundle.value, given, words)
@@ -183,7 +190,10 @@ export const specOf = Effect.fn("cli.specOf")(function* (
   })
   return yield* orMisuse(
     command,
-    Spec.make({ ...given, args: words, ...(root === null ? {} : { rootfs: { path: root } }) }, host)
+    Spec.make(
+      { ...given, args: words, ...(root === null ? {} : { rootfs: { path: root, overlay: flags.overlay } }) },
+      host
+    )
   )
 })
 
@@ -207,7 +217,7 @@ export const processOf = Effect.fn("cli.processOf")(function* (
   const user = Option.isSome(flags.user)
   const host = yield* hostFacts({
     local,
-    root: spec.root?.path ?? null,
+    root: filesOf(spec),
     user,
     capabilities: flags.privileged,
     devices: []

@@ -1,14 +1,13 @@
 /** From options to what is created beside the specification: name, labels, runtime, and where input and output go. */
-import { Effect, Option, Path, Schema } from "effect"
+import { Effect, Option, Path } from "effect"
 import { Labels } from "../../schema/Container.ts"
 import type { NewContainer } from "../../schema/Container.ts"
 import type { Stdio } from "../../schema/Process.ts"
-import { DurationText, Signal } from "../../schema/Units.ts"
+import * as StopWishes from "../../schema/StopWishes.ts"
 import { keyValues } from "../KeyValues.ts"
 import { misuse } from "../output/Usage.ts"
 import * as Params from "../Params.ts"
 import type { CreateFlags } from "./Flags.ts"
-import { stopLabels } from "./StopLabels.ts"
 
 /** Where output goes. */
 export const parseLog = Effect.fnUntraced(function* (command: string, log: Option.Option<string>) {
@@ -29,14 +28,7 @@ export const stdio = (command: string, flags: Pick<CreateFlags, "interactive" | 
 export const record = Effect.fnUntraced(function* (command: string, flags: CreateFlags) {
   const labels = {
     ...(yield* keyValues(command, "--label", flags.label, Labels)),
-    ...Option.match(flags.stopSignal, {
-      onNone: () => ({}),
-      onSome: (signal) => ({ [stopLabels.signal]: Schema.encodeSync(Signal)(signal) })
-    }),
-    ...Option.match(flags.stopTimeout, {
-      onNone: () => ({}),
-      onSome: (timeout) => ({ [stopLabels.timeout]: Schema.encodeSync(DurationText)(timeout) })
-    })
+    ...StopWishes.write({ signal: flags.stopSignal, timeout: flags.stopTimeout })
   }
   const id = Option.isSome(flags.id) ? flags.id.value : yield* Params.randomId
   const made: Omit<NewContainer, "spec"> = {

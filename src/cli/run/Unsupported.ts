@@ -8,7 +8,6 @@ export const unsupported = (capability: string): Unsupported => new Unsupported(
 
 /** The first option among these that cannot be done. */
 export const refuse = (flags: CreateFlags): Unsupported | null => {
-  if (flags.overlay) return unsupported("--overlay")
   if (Option.isSome(flags.snapshot)) return unsupported("--snapshot")
   if (Option.isSome(flags.restart) && flags.restart.value !== "no")
     return unsupported(`--restart ${flags.restart.value}`)

@@ -7,6 +7,7 @@ import { Context, Deferred, Effect, Exit, Latch, Layer, Option, Queue, Semaphore
 import { closeSync } from "node:fs"
 import { Libc } from "./Libc.ts"
 import type { PosixError } from "./Libc.ts"
+import * as Proc from "./Proc.ts"
 import type { Program } from "./PosixSpawn.ts"
 
 // SIGCHLD tells at once; the slow sweep is for the one that got lost.
@@ -15,7 +16,7 @@ const sweepInterval = "2 seconds"
 export interface Running {
   readonly pid: number
   /**
-   * Exit code, or 128 + signal; any number may wait, before or after. ECHILD where it is not our child, or another
+   * Exit code, or 128 + signal; 126 for a process taken over that failed before it executed any program. Any number may wait, before or after. ECHILD where it is not our child, or another
    * part of this process waited for it.
    */
   readonly exit: Effect.Effect<number, PosixError>
@@ -33,7 +34,14 @@ export interface Started extends Running {
   readonly output: number | null
 }
 
+/** What shells answer for a program that is there and cannot be executed. A runtime that finds that out after its `start` has nobody else to tell. */
+const notExecutable = 126
+/** An exit code of the process's own, other than success. */
+const isError = (status: number) => status > 0 && status < 128
+
 interface Entry extends Running {
+  /** Started here, where a failure to execute shows at once. */
+  readonly isOurs: boolean
   readonly done: Deferred.Deferred<number, PosixError>
 }
 
@@ -52,11 +60,26 @@ const make = Effect.gen(function* () {
     Deferred.doneUnsafe(done, exit)
   }
 
+  /** Whether a process that another program left us ended as a piece of that program, and never became its own. The kernel knows until it is waited for. */
+  const neverRan = ({ isOurs, pid }: Entry): Effect.Effect<boolean> =>
+    isOurs
+      ? Effect.succeed(false)
+      : libc.hasEnded(pid).pipe(
+          Effect.flatMap((ended) => (ended ? Proc.stat(pid) : Effect.succeedNone)),
+          Effect.map(Option.exists(({ forkedOnly }) => forkedOnly)),
+          Effect.orElseSucceed(() => false)
+        )
+
   const reap = (entry: Entry) =>
-    Effect.match(libc.waitpid(entry.pid), {
-      onSuccess: Option.match({ onNone: () => {}, onSome: (status) => end(entry, Exit.succeed(status)) }),
-      onFailure: (error) => end(entry, Exit.fail(error))
-    })
+    Effect.flatMap(neverRan(entry), (idle) =>
+      Effect.match(libc.waitpid(entry.pid), {
+        onSuccess: Option.match({
+          onNone: () => {},
+          onSome: (status) => end(entry, Exit.succeed(idle && isError(status) ? notExecutable : status))
+        }),
+        onFailure: (error) => end(entry, Exit.fail(error))
+      })
+    )
 
   const sweep = Effect.suspend(() => Effect.forEach(Array.from(awaited.values()), reap, { discard: true }))
 
@@ -94,11 +117,11 @@ const make = Effect.gen(function* () {
     Effect.forEach(Array.from(awaited.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
   )
 
-  const adopt = Effect.fnUntraced(function* (pid: number) {
+  const take = Effect.fnUntraced(function* (pid: number, isOurs: boolean) {
     const known = awaited.get(pid)
     if (known !== undefined) return known
     const done = Deferred.makeUnsafe<number, PosixError>()
-    const entry: Entry = { pid, done, exit: Deferred.await(done), isOver: () => Deferred.isDoneUnsafe(done) }
+    const entry: Entry = { pid, isOurs, done, exit: Deferred.await(done), isOver: () => Deferred.isDoneUnsafe(done) }
     awaited.set(pid, entry)
     some.openUnsafe()
     yield* exclusive(reap(entry))
@@ -107,7 +130,7 @@ const make = Effect.gen(function* () {
 
   const start = (program: Program, output: number | null) =>
     Effect.flatMap(libc.spawn(program), (pid) =>
-      Effect.map(adopt(pid), ({ exit, isOver }): Started => ({ pid, exit, isOver, output }))
+      Effect.map(take(pid, true), ({ exit, isOver }): Started => ({ pid, exit, isOver, output }))
     )
 
   const spawn = Effect.fnUntraced(function* ({ stdout, ...rest }: Start) {
@@ -119,7 +142,12 @@ const make = Effect.gen(function* () {
     )
   }, Effect.uninterruptible)
 
-  return Children.of({ spawn, adopt, has: (pid) => awaited.has(pid), stranger: Queue.take(strangers) })
+  return Children.of({
+    spawn,
+    adopt: (pid) => take(pid, false),
+    has: (pid) => awaited.has(pid),
+    stranger: Queue.take(strangers)
+  })
 })
 
 export class Children extends Context.Service<

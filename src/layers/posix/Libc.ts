@@ -4,6 +4,7 @@
  */
 import { Context, Effect, Layer, Option, Result, Schema } from "effect"
 import { createRequire } from "node:module"
+import * as MountCalls from "./MountCalls.ts"
 import * as PosixSpawn from "./PosixSpawn.ts"
 import * as TerminalCalls from "./TerminalCalls.ts"
 
@@ -32,6 +33,7 @@ const WNOWAIT = 0x0100_0000
 const P_ALL = 0
 const LOCK_EX = 2
 const LOCK_NB = 4
+const P_PID = 1
 const siginfoBytes = 128
 const siginfoPidOffset = 16
 const O_CLOEXEC = 0o2000000
@@ -61,6 +63,7 @@ interface Bound {
   readonly ioctl: (fd: number, request: number, type: "void *", argument: Uint8Array) => number
   readonly prlimit: (pid: number, resource: number, limit: Uint8Array, before: null) => number
   readonly terminal: () => TerminalCalls.TerminalCalls
+  readonly mounts: () => MountCalls.MountCalls
 }
 
 const bind = (koffi: Koffi): Bound => {
@@ -73,6 +76,7 @@ const bind = (koffi: Koffi): Bound => {
       .map(([name, number]) => [number, name])
   )
   const nameOf = (errno: number) => names.get(errno) ?? "EIO"
+  let mounts: MountCalls.MountCalls | undefined
   let terminal: TerminalCalls.TerminalCalls | undefined
   let prlimit: Bound["prlimit"] | undefined
   return {
@@ -95,6 +99,7 @@ const bind = (koffi: Koffi): Bound => {
         limit,
         before
       ),
+    mounts: () => (mounts ??= MountCalls.bind(koffi)),
     terminal: () => (terminal ??= TerminalCalls.bind(koffi))
   }
 }
@@ -109,12 +114,18 @@ export class Libc extends Context.Service<
      * before.
      */
     readonly waitpid: (pid: number) => Effect.Effect<Option.Option<number>, PosixError>
+    /** Whether a child has ended and was not yet waited for; it stays so. */
+    readonly hasEnded: (pid: number) => Effect.Effect<boolean, PosixError>
     /** Some child that has ended and was not yet waited for, ours or Node's; it stays so. ECHILD where there is no child. */
     readonly endedChild: Effect.Effect<Option.Option<number>, PosixError>
     /** Starts a program, as a child that leads a session of its own, and gives its pid. */
     readonly spawn: (program: PosixSpawn.Program) => Effect.Effect<number, PosixError>
     /** Both ends of a new pipe, close-on-exec; the caller closes them. */
     readonly pipe: Effect.Effect<{ readonly read: number; readonly write: number }, PosixError>
+    /** Mounts a filesystem that has no device; `data` is its options. */
+    readonly mount: (type: string, target: string, data: string) => Effect.Effect<void, PosixError>
+    /** Takes the uppermost mount off a path, though it may be in use. EINVAL where nothing is mounted there. */
+    readonly unmount: (target: string) => Effect.Effect<void, PosixError>
     /** Makes a FIFO. The process's umask applies to `mode`. */
     readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
     /** Locks a file for as long as it is open, without waiting; false where another open file has the lock. */
@@ -191,6 +202,13 @@ export class Libc extends Context.Service<
           if (result === -1) return fail()
           return result === 0 ? Option.none() : Option.some(exitStatus(word[0] ?? 0))
         }),
+      hasEnded: (pid) =>
+        call("waitid", (libc, fail) => {
+          const info = Buffer.alloc(siginfoBytes)
+          return libc.waitid(P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT) === -1
+            ? fail()
+            : info.readInt32LE(siginfoPidOffset) === pid
+        }),
       endedChild: call("waitid", (libc, fail) => {
         const info = Buffer.alloc(siginfoBytes)
         if (libc.waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT) === -1) return fail()
@@ -214,6 +232,9 @@ export class Libc extends Context.Service<
             onFailure: (error) => (error.code === "EAGAIN" ? Result.succeed(false) : Result.fail(error))
           }
         ).pipe(Effect.flatMap(Effect.fromResult)),
+      mount: (type, target, data) =>
+        Effect.asVoid(check("mount", (libc) => libc.mounts().mount(type, target, 0, data))),
+      unmount: (target) => Effect.asVoid(check("umount", (libc) => libc.mounts().unmount(target))),
       mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
       kill: (pid, signal) =>
         Effect.try({

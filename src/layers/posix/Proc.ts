@@ -18,7 +18,12 @@ export interface Stat {
   readonly startTime: string
   /** Status word as of wait(2); meaningful in a zombie only, and 0 for those who may not trace the process. */
   readonly exitWord: number
+  /** Whether it is still the program that it was forked from; also told of a zombie. */
+  readonly forkedOnly: boolean
 }
+
+/** PF_FORKNOEXEC: the kernel takes it off when a program is executed. */
+const forkNoExec = 0x40
 
 const text = (path: string): string | undefined => {
   try {
@@ -43,7 +48,8 @@ export const parseStat = (line: string): Option.Option<Stat> => {
     parent: Number(parent),
     session: Number(session),
     startTime,
-    exitWord: Number(fields[49] ?? 0)
+    exitWord: Number(fields[49] ?? 0),
+    forkedOnly: (Number(fields[6] ?? 0) & forkNoExec) !== 0
   })
 }
 

@@ -25,6 +25,40 @@ export const cgroupsPath = (bundle: string): Option.Option<string> =>
     Option.filter((path) => path.startsWith("/") && path.split("/").every((part) => part !== "..") && path !== "/")
   )
 
+const Labelled = Schema.fromJsonString(
+  Schema.Struct({
+    process: Schema.optionalKey(
+      Schema.Struct({
+        apparmorProfile: Schema.optionalKey(Schema.String),
+        selinuxLabel: Schema.optionalKey(Schema.String)
+      })
+    ),
+    linux: Schema.optionalKey(Schema.Struct({ mountLabel: Schema.optionalKey(Schema.String) }))
+  })
+)
+
+/**
+ * What this kernel would have to enforce and cannot: some runtimes fail on it with words of their own, others leave the container without it. `kernel` is the
+ * folder of the security file systems.
+ */
+export const missingSecurity = (bundle: string, kernel = "/sys"): "selinux labels" | "apparmor profiles" | null => {
+  try {
+    const text = readFileSync(join(bundle, "config.json"), "utf8")
+    if (!/"(?:apparmorProfile|selinuxLabel|mountLabel)"/.test(text)) return null
+    const { linux, process } = Option.getOrElse(Schema.decodeOption(Labelled)(text), () => ({
+      linux: undefined,
+      process: undefined
+    }))
+    const label = (process?.selinuxLabel ?? "") !== "" || (linux?.mountLabel ?? "") !== ""
+    if (label && !existsSync(join(kernel, "fs/selinux/enforce"))) return "selinux labels"
+    const profile = process?.apparmorProfile ?? ""
+    const unconfined = profile === "" || profile === "unconfined"
+    return unconfined || existsSync(join(kernel, "kernel/security/apparmor/profiles")) ? null : "apparmor profiles"
+  } catch {
+    return null
+  }
+}
+
 /** The better reason for a `create` that failed; looked for only then. */
 export const missingRootfs = (bundle: string): InvalidArgument | null => {
   const path = Option.getOrUndefined(read(bundle))?.root?.path

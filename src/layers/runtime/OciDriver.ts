@@ -191,6 +191,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const args = ["create", "--bundle", bundle, "--pid-file", pidFile, ...consoleSocket(console), containerId]
     const call: Call = { command: "create", target, args, stdio, grace }
     if (console !== null) yield* requires("terminal")
+    const lacking = Bundle.missingSecurity(bundle)
+    if (lacking !== null) {
+      return yield* new Unsupported({ driver: info.name, capability: `${lacking}, which this kernel does not have` })
+    }
     // Asked first, so that cleaning up after a refusal cannot hit somebody else's container.
     if (isKnown(target)) return yield* failed(call, -1, `container "${target.containerId}" already exists`)
     return yield* Effect.onExit(Effect.andThen(invoke(call), pidFrom(call, pidFile)), (exit) =>

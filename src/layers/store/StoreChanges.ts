@@ -47,7 +47,7 @@ export const changeStatement = Change.$match({
     unless: {
       text: "SELECT status FROM tasks WHERE namespace = ? AND id = ?",
       values: [namespace, id],
-      refusal: refuse.hasTask
+      refusal: refuse.hasTask(id)
     },
     text: "DELETE FROM containers WHERE namespace = ? AND id = ?",
     values: [namespace, id],

@@ -65,9 +65,13 @@ describe("berth stop", () => {
       assert.strictEqual(first.stdout, "plain\nwishing\n")
       const json = yield* berth(["stop", "-t", "500ms", "-s", "HUP", "overruled", "--json"], { daemon })
       assert.deepInclude(objectIn(json.stdout), { id: "overruled", stage: "signal" })
+      assert.deepInclude(daemon.entries.get("wishing")?.container.labels, {
+        "berth.stop-signal": "SIGQUIT",
+        "berth.stop-timeout": "90s"
+      })
       assert.deepStrictEqual(daemon.requests("tasks.stop"), [
         { id: "plain" },
-        { id: "wishing", signal: 3, timeoutMillis: 90_000 },
+        { id: "wishing" },
         { id: "overruled", signal: 1, timeoutMillis: 500 }
       ])
     })

@@ -135,7 +135,7 @@ describe("berth containers", () => {
       assert.strictEqual(malformed.code, 2)
       assert.match(
         malformed.stderr,
-        /^berth: containers label: <key=value>: expected KEY=VALUE, got "=x"\nusage: berth containers label /
+        /^berth: containers label: <key=value>: expected KEY=VALUE, got "=x" \(see berth containers label --help\)\n$/
       )
       assert.strictEqual((yield* berth(["containers", "label", "web"])).code, 2)
       assert.strictEqual((yield* berth(["containers"])).code, 2)

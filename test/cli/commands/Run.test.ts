@@ -174,26 +174,40 @@ describe("berth run", () => {
   )
 
   const refused: ReadonlyArray<readonly [words: ReadonlyArray<string>, code: number, said: RegExp]> = [
-    [["-it", ...rootfs, "sh"], 2, /^berth: run: --tty: the input device is not a TTY\nusage: berth run /],
+    [["-it", ...rootfs, "sh"], 2, /^berth: run: --tty: the input device is not a TTY \(see berth .*--help\)\n$/],
     [["-it", "--detach-keys", "ctrl-1", ...rootfs, "sh"], 2, /^berth: run: --detach-keys: expected keys such as/],
-    [["--overlay", ...rootfs, "sh"], 1, /^berth: --overlay: not supported/],
+    [["--overlay", "sh"], 2, /^berth: run: --overlay: needs --rootfs DIR \(see berth run --help\)\n$/],
+    [["--rootfs", "", "sh"], 2, /^berth: run: --rootfs: needs a value, expected a path \(see berth run --help\)\n$/],
+    [["--env-file=", ...rootfs, "sh"], 2, /^berth: run: --env-file: needs a value, expected a path/],
     [["--snapshot", "k", "sh"], 1, /^berth: --snapshot: not supported/],
     [["--restart", "always", ...rootfs, "sh"], 1, /^berth: --restart always: not supported/],
     [["--log", "binary:/x", ...rootfs, "sh"], 1, /^berth: --log binary:\/x: not supported/],
     [
       ["--log", "what", ...rootfs, "sh"],
       2,
-      /^berth: run: --log: expected json, none or file:PATH, got "what"\nusage: berth run /
+      /^berth: run: --log: expected json, none or file:PATH, got "what" \(see berth .*--help\)\n$/
     ],
-    [["sh"], 2, /^berth: run: --rootfs: give --rootfs DIR or --bundle DIR\nusage: /],
-    [[...rootfs], 2, /^berth: run: <command>: is missing\nusage: /],
+    [["sh"], 2, /^berth: run: --rootfs: give --rootfs DIR or --bundle DIR \(see berth .*--help\)\n$/],
+    [[...rootfs], 2, /^berth: run: <command>: is missing \(see berth .*--help\)\n$/],
     [["--rootfs", "/nowhere", "sh"], 1, /^berth: --rootfs: "\/nowhere" does not exist\n$/],
     [["--rootfs", "/etc/passwd", "sh"], 1, /^berth: --rootfs: "\/etc\/passwd" is not a folder\n$/],
-    [["--id", "a--b", ...rootfs, "sh"], 2, /^berth: run: --id: a container id: .*got "a--b"\nusage: /],
-    [["--label", "novalue", ...rootfs, "sh"], 2, /^berth: run: --label: expected KEY=VALUE, got "novalue"\nusage: /],
+    [["--id", "a--b", ...rootfs, "sh"], 2, /^berth: run: --id: a container id: .*got "a--b" \(see berth .*--help\)\n$/],
+    [
+      ["--label", "novalue", ...rootfs, "sh"],
+      2,
+      /^berth: run: --label: expected KEY=VALUE, got "novalue" \(see berth .*--help\)\n$/
+    ],
     [["--label", `k=${"v".repeat(4096)}`, ...rootfs, "sh"], 2, /^berth: run: --label: .*at most 4096 bytes/],
-    [["--memory", "lots", ...rootfs, "sh"], 2, /^berth: run: --memory: expected a size .*got "lots"\nusage: /],
-    [["--cap-add", "FLY", ...rootfs, "sh"], 2, /^berth: run: --cap-add: unknown capability "FLY"\nusage: /],
+    [
+      ["--memory", "lots", ...rootfs, "sh"],
+      2,
+      /^berth: run: --memory: expected a size .*got "lots" \(see berth .*--help\)\n$/
+    ],
+    [
+      ["--cap-add", "FLY", ...rootfs, "sh"],
+      2,
+      /^berth: run: --cap-add: unknown capability "FLY" \(see berth .*--help\)\n$/
+    ],
     [["-w", "relative", ...rootfs, "sh"], 2, /^berth: run: --workdir: must be an absolute path/],
     [["--bundle", "/nowhere"], 1, /^berth: --bundle: cannot read "\/nowhere\/config.json": it does not exist\n$/],
     [["--nope", ...rootfs, "sh"], 2, /^berth: run: --nope: unknown option/]
@@ -290,7 +304,7 @@ describe("berth exec", () => {
       assert.deepStrictEqual([missing.code, missing.stderr.slice(0, 32)], [127, `berth: container "db": not found`])
       const terminal = yield* berth(["exec", "-it", "web", "sh"], { daemon })
       assert.strictEqual(terminal.code, 2)
-      assert.match(terminal.stderr, /^berth: exec: --tty: the input device is not a TTY\n/)
+      assert.match(terminal.stderr, /^berth: exec: --tty: the input device is not a TTY \(see berth exec --help\)\n$/)
       assert.strictEqual(daemon.entries.get("web")?.execs.size, 0)
     })
   )

@@ -3,6 +3,7 @@
  * commands have to deal with, and keeps what it was asked for.
  */
 import { DateTime, Deferred, Effect, Layer, Stream } from "effect"
+import * as TaskRun from "../../../src/actors/TaskRun.ts"
 import type { Container } from "../../../src/schema/Container.ts"
 import type { BerthError } from "../../../src/schema/Errors.ts"
 import {
@@ -245,7 +246,22 @@ export class FakeDaemon {
       )
   })
 
-  readonly tasks = Tasks.of({
+  readonly tasks: Tasks["Service"] = Tasks.of({
+    ...TaskRun.make(
+      this.containers,
+      {
+        create: (request) => this.tasks.create(request),
+        start: (id) => this.tasks.start(id),
+        wait: (request) => this.tasks.wait(request),
+        output: (request) => this.tasks.output(request),
+        writeStdin: (request) => this.tasks.writeStdin(request),
+        closeStdin: (request) => this.tasks.closeStdin(request)
+      },
+      (id) => {
+        const task = this.entries.get(id)?.task
+        return task == null ? Effect.void : Effect.asVoid(this.tasks.delete({ id, force: true }))
+      }
+    ),
     create: (request) =>
       this.#call(
         "tasks.create",

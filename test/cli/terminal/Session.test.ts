@@ -177,7 +177,7 @@ describe("a terminal", () => {
       ]) {
         const { code, stderr } = yield* berth(words, { daemon })
         assert.strictEqual(code, 2)
-        assert.match(stderr, /: the input device is not a TTY\nusage: /)
+        assert.match(stderr, /: the input device is not a TTY \(see berth .*--help\)\n$/)
       }
       assert.strictEqual(daemon.entries.get("db")?.task?.status, "created")
     })

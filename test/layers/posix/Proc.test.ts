@@ -12,10 +12,23 @@ describe("Proc", () => {
     it(`reads the line of a command called "${command}"`, () => {
       assert.deepStrictEqual(
         Proc.parseStat(line(command)),
-        Option.some({ pid: 42, state: "S", parent: 7, session: 43, startTime: "987654", exitWord: 1792 })
+        Option.some({
+          pid: 42,
+          state: "S",
+          parent: 7,
+          session: 43,
+          startTime: "987654",
+          exitWord: 1792,
+          forkedOnly: false
+        })
       )
     })
   }
+
+  it("tells a fork that has executed nothing", () => {
+    const forked = line("runtime").replace(" 4194560 ", ` ${4194560 + 0x40} `)
+    assert.isTrue(Option.exists(Proc.parseStat(forked), ({ forkedOnly }) => forkedOnly))
+  })
 
   it("does not take half a line", () => {
     assert.isTrue(Option.isNone(Proc.parseStat("")))

@@ -1,0 +1,112 @@
+/**
+ * A run on the side of the daemon: container, task, start, output, exit and removal as one stream. It decides nothing that the steps do not; what it owns is
+ * that nothing is left, whichever of them fails and whenever the reader goes away. The task removes itself at its end, so that this holds for a daemon that
+ * dies meanwhile too.
+ */
+import { DateTime, Effect, Exit as Outcome, Fiber, Queue, Random, Stream } from "effect"
+import type { Cause } from "effect"
+import type { NewContainer } from "../schema/Container.ts"
+import type { BerthError } from "../schema/Errors.ts"
+import { ContainerId } from "../schema/Ids.ts"
+import { defaultStdio } from "../schema/Process.ts"
+import type { RunEvent, RunRequest } from "../schema/Run.ts"
+import type { Containers } from "../services/Containers.ts"
+import { CurrentNamespace } from "../services/CurrentNamespace.ts"
+import * as Run from "../services/Run.ts"
+import type { Tasks } from "../services/Tasks.ts"
+import type { Actors } from "./Actors.ts"
+
+type Steps = Pick<Tasks["Service"], "create" | "start" | "wait" | "output" | "writeStdin" | "closeStdin">
+
+/** Pieces of output that may wait for their reader. */
+const ahead = 16
+
+const randomId = Effect.map(Random.nextIntBetween(0, 2 ** 48, { halfOpen: true }), (n) =>
+  ContainerId.make(n.toString(16).padStart(12, "0"))
+)
+
+/** Returns when there is no task of that id: one that is being removed is waited for, one that is not is removed by force. */
+export const untilGone = (actors: Actors["Service"], remove: Tasks["Service"]["delete"]) =>
+  Effect.fnUntraced(function* (id: ContainerId) {
+    const namespace = yield* CurrentNamespace
+    const actor = actors.get(namespace, id)
+    while (actor !== undefined && actors.get(namespace, id) === actor) {
+      if (actor.read().task.state._tag !== "Deleting") {
+        yield* Effect.catchTag(remove({ id, force: true }), "NotFound", () => Effect.void)
+        return
+      }
+      yield* Effect.timeoutOption(actor.gone, "1 second")
+    }
+  })
+
+/** `gone`: makes sure that there is no task of that id. */
+export const make = (
+  containers: Containers["Service"],
+  steps: Steps,
+  gone: (id: ContainerId) => Effect.Effect<void, BerthError>
+): Pick<Tasks["Service"], "run" | "runStream"> => {
+  /** Its container, where the task has not taken it along; never another one that has got its name since. */
+  const forget = (id: ContainerId, createdAt: DateTime.Utc) =>
+    containers.get(id).pipe(
+      Effect.flatMap((found) =>
+        DateTime.toEpochMillis(found.createdAt) === DateTime.toEpochMillis(createdAt)
+          ? containers.delete(id)
+          : Effect.void
+      ),
+      Effect.catchTag("NotFound", () => Effect.void)
+    )
+
+  const life = Effect.fnUntraced(function* (
+    id: ContainerId,
+    { size, stdio = defaultStdio }: RunRequest,
+    queue: Queue.Queue<RunEvent, BerthError | Cause.Done>,
+    started: () => void
+  ) {
+    yield* steps.create({ id, stdio, autoRemove: true, ...(size === undefined ? {} : { size }) })
+    // Both are under way before the start, so that neither can be missed.
+    const exit = yield* Effect.forkChild(steps.wait({ id }), { startImmediately: true })
+    const chunks = yield* Queue.bounded<RunEvent, BerthError | Cause.Done>(1)
+    const reading =
+      stdio.log._tag === "json"
+        ? yield* steps.output({ id, follow: true }).pipe(
+            Stream.map((chunk): RunEvent => ({ _tag: "Output", ...chunk })),
+            Stream.runIntoQueue(chunks),
+            Effect.forkChild({ startImmediately: true })
+          )
+        : null
+    const { pid } = yield* steps.start(id)
+    started()
+    yield* Queue.offer(queue, { _tag: "Started", id, pid: pid ?? 0 })
+    if (reading !== null) {
+      yield* Stream.runForEach(Stream.fromQueue(chunks), (event) => Queue.offer(queue, event))
+    }
+    yield* Queue.offer(queue, { _tag: "Exited", exit: yield* Fiber.join(exit) })
+  })
+
+  const runStream = (request: RunRequest): Stream.Stream<RunEvent, BerthError> =>
+    Stream.callback<RunEvent, BerthError>(
+      (queue) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function* () {
+            const id = request.id ?? (yield* randomId)
+            const { detachable = false, size: _, stdio: __, ...rest } = request
+            const container: NewContainer = { ...rest, id }
+            const { createdAt } = yield* containers.create(container)
+            let started = false
+            const outcome = yield* Effect.exit(restore(life(id, request, queue, () => void (started = true))))
+            if (Outcome.isFailure(outcome) && started && detachable) return yield* outcome
+            // At its own end the task has taken the container along.
+            const afterwards = Outcome.isSuccess(outcome) ? Effect.void : forget(id, createdAt)
+            yield* Effect.andThen(gone(id), afterwards).pipe(
+              Effect.catchCause((cause) => Effect.logWarning(`run ${id}: it could not be removed`, cause))
+            )
+            return yield* outcome
+          })
+        ).pipe(
+          Effect.onExit((exit) => (Outcome.isSuccess(exit) ? Queue.end(queue) : Queue.failCause(queue, exit.cause)))
+        ),
+      { bufferSize: ahead, strategy: "suspend" }
+    )
+
+  return { runStream, run: Run.over({ ...steps, runStream }) }
+}
