@@ -19,6 +19,9 @@ export const vetted = Effect.fnUntraced(function* (asked: Stdio | undefined, ter
   return stdio
 })
 
+/** In place of a path: `WriteStdin` is the way in. */
+const fed = "stream"
+
 /** Where the streams are for whoever looks at the record. A terminal has no standard error of its own. */
 export const paths = ({ log, stdin }: Stdio, logFile: string | null, terminal: boolean) => {
   if (log._tag === "fifo") {
@@ -26,5 +29,5 @@ export const paths = ({ log, stdin }: Stdio, logFile: string | null, terminal: b
     return { stdin: stdin ? `${directory}/stdin` : null, stdout: `${directory}/stdout`, stderr: `${directory}/stderr` }
   }
   const output = log._tag === "json" ? logFile : log._tag === "file" ? log.path : null
-  return { stdin: null, stdout: output, stderr: terminal ? null : output }
+  return { stdin: stdin ? fed : null, stdout: output, stderr: terminal ? null : output }
 }

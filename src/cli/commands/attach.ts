@@ -43,7 +43,7 @@ export const attach = Command.make(
           if (stdin) yield* requireTty("attach", "without --no-stdin")
           return yield* toProcess({ ...rest, stdin, detachKeys })
         }
-        return yield* toProcess({ ...rest, stdin: stdin && process.exitStatus === null, detachKeys: null })
+        return yield* toProcess({ ...rest, stdin: stdin && process.stdin !== null, detachKeys: null })
       }).pipe(Effect.asVoid)
     )
 ).pipe(

@@ -132,20 +132,21 @@ const prepare = (
         closeSync(last.fd)
       }
     }
-    const wait = Effect.suspend(() => {
-      place.watch(() => news.openUnsafe())
-      return Effect.timeoutOption(news.await, place.isWatched() ? atLeastEvery : lookEvery)
-    })
-    let mayWait = false
-
+    // Before the first read of a file, so that no change falls between the two.
+    const listen = () => {
+      if (!over) place.watch(() => news.openUnsafe())
+    }
+    const wait = Effect.suspend(() =>
+      Effect.timeoutOption(news.await, place.isWatched() ? atLeastEvery : lookEvery)
+    )
     const goOn = (next: LogFiles.LogFile) => {
       const lost = next.number > file.number + 1
       successor = null
       file = next
       position = 0
-      mayWait = false
       splitter = LineSplitter.make()
       place.enter(next)
+      listen()
       return lost
     }
     const missed: Output = Effect.map(DateTime.now, (at) => [
@@ -166,12 +167,6 @@ const prepare = (
           // What was written before the next file was there is still to be read from this one.
           if (successor !== null) return pull
           if (end !== null) return Cause.done()
-          if (!mayWait) {
-            // A change between the last read and the watch is seen by one more read.
-            mayWait = true
-            place.watch(() => news.openUnsafe())
-            return pull
-          }
           return Effect.andThen(wait, pull)
         }
       )
@@ -190,7 +185,6 @@ const prepare = (
               : block.length
           return Effect.flatMap(readBlock(file.fd, block, length, position), (count): Output => {
             position += count
-            if (count > 0) mayWait = false
             const lines = count > 0 ? splitter.add(block.subarray(0, count)) : []
             if (count === 0 && (end !== null || successor !== null)) lines.push(splitter.rest())
             const found = lines.flatMap(wanted)
@@ -201,6 +195,7 @@ const prepare = (
       )
     })
 
+    listen()
     if (!live) return { pull }
     let told = false
     // Begins at the end, and says so with an empty chunk.
