@@ -37,6 +37,23 @@ export const readBlock = (fd: number, block: Buffer, length: number, position: n
 
 type Output = Pull.Pull<Arr.NonEmptyReadonlyArray<OutputChunk>, Unavailable>
 
+/** So many pieces at once come one by one; of more, neighbours of one stream and one millisecond go together, as each costs more than what is in it. */
+const few = 16
+
+const together = (pieces: ReadonlyArray<OutputChunk>): ReadonlyArray<OutputChunk> => {
+  if (pieces.length <= few) return pieces
+  const groups: Array<[OutputChunk, ...Array<OutputChunk>]> = []
+  for (const piece of pieces) {
+    const first = groups.at(-1)?.[0]
+    const same = first?.stream === piece.stream && first.at.epochMilliseconds === piece.at.epochMilliseconds
+    if (same) groups.at(-1)?.push(piece)
+    else groups.push([piece])
+  }
+  return groups.map((group) =>
+    group.length === 1 ? group[0] : { ...group[0], bytes: new Uint8Array(Buffer.concat(group.map(({ bytes }) => bytes))) }
+  )
+}
+
 /** The file that a reader is at. At most one, with its watch; closed with the scope. */
 const makePlace = Effect.gen(function* () {
   let file: LogFiles.LogFile | null = null
@@ -187,7 +204,7 @@ const prepare = (
             position += count
             const lines = count > 0 ? splitter.add(block.subarray(0, count)) : []
             if (count === 0 && (end !== null || successor !== null)) lines.push(splitter.rest())
-            const found = lines.flatMap(wanted)
+            const found = together(lines.flatMap(wanted))
             if (Arr.isReadonlyArrayNonEmpty(found)) return Effect.succeed(found)
             return count > 0 ? pull : turn
           })
