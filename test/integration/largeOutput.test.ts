@@ -51,40 +51,45 @@ const hashed = (args: ReadonlyArray<string>, input = "true") =>
   )
 
 if (canRunContainers) {
-  layer(Layer.effect(Place, daemon()), { excludeTestServices: true, timeout: "60 seconds" })("a lot of output", (it) => {
-    it.effect(
-      "is whole in attach and in logs, and a reader that stands still holds up nobody",
-      () =>
-        Effect.gen(function* () {
-          const { address } = yield* Place
-          const program = ["sh", "-c", `read go; ${script}`]
-          yield* Effect.acquireRelease(hashed(["run", "-d", "-i", "--id", "big", ...rootfs, ...program]), () =>
-            hashed(["rm", "-f", "big"])
-          )
-          // Its output is a pipe that nobody reads.
-          yield* Effect.acquireRelease(
-            Effect.sync(() => spawn(berth, ["--address", address, "logs", "-f", "big"], { stdio: ["ignore", "pipe", "inherit"] })),
-            (child) => Effect.sync(() => child.kill("SIGKILL"))
-          )
-          const watcher = yield* Effect.forkChild(hashed(["attach", "--no-stdin", "big"]), { startImmediately: true })
-          const typist = yield* hashed(["attach", "big"], "echo go")
-          const wanted = expected()
-          assert.deepStrictEqual(typist, wanted)
-          assert.deepStrictEqual(yield* Fiber.join(watcher), wanted)
-          assert.deepStrictEqual(yield* hashed(["logs", "big"]), wanted)
-          const last = yield* hashed(["logs", "--tail", "1", "big"])
-          assert.isBelow(last.bytes, 12)
-        }),
-      patience
-    )
+  layer(Layer.effect(Place, daemon()), { excludeTestServices: true, timeout: "60 seconds" })(
+    "a lot of output",
+    (it) => {
+      it.effect(
+        "is whole in attach and in logs, and a reader that stands still holds up nobody",
+        () =>
+          Effect.gen(function* () {
+            const { address } = yield* Place
+            const program = ["sh", "-c", `read go; ${script}`]
+            yield* Effect.acquireRelease(hashed(["run", "-d", "-i", "--id", "big", ...rootfs, ...program]), () =>
+              hashed(["rm", "-f", "big"])
+            )
+            // Its output is a pipe that nobody reads.
+            yield* Effect.acquireRelease(
+              Effect.sync(() =>
+                spawn(berth, ["--address", address, "logs", "-f", "big"], { stdio: ["ignore", "pipe", "inherit"] })
+              ),
+              (child) => Effect.sync(() => child.kill("SIGKILL"))
+            )
+            const watcher = yield* Effect.forkChild(hashed(["attach", "--no-stdin", "big"]), { startImmediately: true })
+            const typist = yield* hashed(["attach", "big"], "echo go")
+            const wanted = expected()
+            assert.deepStrictEqual(typist, wanted)
+            assert.deepStrictEqual(yield* Fiber.join(watcher), wanted)
+            assert.deepStrictEqual(yield* hashed(["logs", "big"]), wanted)
+            const last = yield* hashed(["logs", "--tail", "1", "big"])
+            assert.isBelow(last.bytes, 12)
+          }),
+        patience
+      )
 
-    it.effect(
-      "goes into a process and comes out of it again",
-      () =>
-        Effect.gen(function* () {
-          assert.deepStrictEqual(yield* hashed(["run", "-i", ...rootfs, "cat"], script), expected())
-        }),
-      patience
-    )
-  })
+      it.effect(
+        "goes into a process and comes out of it again",
+        () =>
+          Effect.gen(function* () {
+            assert.deepStrictEqual(yield* hashed(["run", "-i", ...rootfs, "cat"], script), expected())
+          }),
+        patience
+      )
+    }
+  )
 } else it.skip("a lot of output", () => {})

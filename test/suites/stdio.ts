@@ -3,7 +3,17 @@ import { assert, layer as suiteLayer } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
 import type { Scope } from "effect"
 import { createHash } from "node:crypto"
-import { chmodSync, closeSync, constants, existsSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { Containers, ExecId, ProcessSpec, Tasks } from "../../src/index.ts"
 import type { BerthError, ContainerId, CreateTask } from "../../src/index.ts"
@@ -27,8 +37,7 @@ const until = (condition: () => boolean) =>
     Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (met) => met }),
     Effect.timeout("10 seconds")
   )
-const lines = (from: number, to: number) =>
-  Array.from({ length: to - from + 1 }, (_, n) => `${from + n}\n`).join("")
+const lines = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => `${from + n}\n`).join("")
 
 /** What a FIFO holds now. */
 const drain = (path: string): string => {
@@ -48,7 +57,10 @@ const drain = (path: string): string => {
 /** A logging program; `first` is what it does before it copies. */
 const program = (folder: string, first: string, copy = "cat <&3 >>out & cat <&4 >>err & wait") => {
   const path = join(folder, "logger")
-  writeFileSync(path, `#!/bin/sh\ncd ${folder}\necho "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >>started\n${first}\nexec 5>&-\n${copy}\n`)
+  writeFileSync(
+    path,
+    `#!/bin/sh\ncd ${folder}\necho "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >>started\n${first}\nexec 5>&-\n${copy}\n`
+  )
   chmodSync(path, 0o755)
   return path
 }
@@ -77,7 +89,11 @@ export const stdioSuite = (place: Place) => {
 
     test("keeps only the newest files of a log", () =>
       Effect.gen(function* () {
-        const id = yield* running(place.rootfs, sh("seq 1 200000"), stdio({ _tag: "json", maxSize: 262_144, maxFiles: 2 }))
+        const id = yield* running(
+          place.rootfs,
+          sh("seq 1 200000"),
+          stdio({ _tag: "json", maxSize: 262_144, maxFiles: 2 })
+        )
         yield* (yield* Tasks).wait({ id })
         const kept = yield* output(id)
         assert.isTrue(lines(1, 200_000).endsWith(kept))
@@ -127,8 +143,16 @@ export const stdioSuite = (place: Place) => {
       Effect.gen(function* () {
         const tasks = yield* Tasks
         const folder = yield* temporaryFolder
-        const path = program(folder, "", "read a <&3; echo $a >>out; [ $(wc -l <started) = 1 ] && exit 1; cat <&3 >>out")
-        const id = yield* running(place.rootfs, sh("echo a; read b; echo $b; read c"), stdio({ _tag: "binary", path }, true))
+        const path = program(
+          folder,
+          "",
+          "read a <&3; echo $a >>out; [ $(wc -l <started) = 1 ] && exit 1; cat <&3 >>out"
+        )
+        const id = yield* running(
+          place.rootfs,
+          sh("echo a; read b; echo $b; read c"),
+          stdio({ _tag: "binary", path }, true)
+        )
         const started = () => readFileSync(join(folder, "started"), "utf8").split("\n").length - 1
         yield* until(() => started() === 2)
         yield* tasks.writeStdin({ id, bytes: new TextEncoder().encode("b\nc\n") })
@@ -166,7 +190,10 @@ export const stdioSuite = (place: Place) => {
         }
         yield* tasks.create({ id })
         const { spec } = yield* containers.get(id)
-        const process = { ...(yield* Effect.fromResult(ProcessSpec.makeProcess(spec, { args: ["/bin/true"] }))), terminal: true }
+        const process = {
+          ...(yield* Effect.fromResult(ProcessSpec.makeProcess(spec, { args: ["/bin/true"] }))),
+          terminal: true
+        }
         const exec = { id, execId: ExecId.make("tty"), process, ...stdio({ _tag: "fifo", directory: folder }) }
         assert.strictEqual(yield* tagOf(tasks.exec(exec)), "InvalidArgument")
         assert.deepStrictEqual(yield* tasks.processes(id), [])

@@ -23,9 +23,7 @@ export const attach = Command.make(
     id: Params.id,
     stdin: Flag.Boolean("stdin").pipe(
       Flag.withDefault(true),
-      Flag.withDescription(
-        "Copy standard input to the process where it has one, the default; --no-stdin only watches"
-      )
+      Flag.withDescription("Copy standard input to the process where it has one, the default; --no-stdin only watches")
     ),
     closeStdin: Params.toggle("close-stdin", "At the end of standard input end that of the process too"),
     signals: Params.toggle("signals", "Pass signals such as Ctrl-C on to a process without a terminal"),

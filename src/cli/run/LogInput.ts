@@ -24,7 +24,8 @@ const limits = Effect.fnUntraced(function* (command: string, options: ReadonlyAr
   for (const [name, value] of options.map(split)) {
     if (name === "max-size") {
       const size = decodeSize(value)
-      if (Option.isNone(size)) return yield* misuse(command, field, `max-size: expected a size such as 10m, got "${value}"`)
+      if (Option.isNone(size))
+        return yield* misuse(command, field, `max-size: expected a size such as 10m, got "${value}"`)
       found.maxSize = size.value
     } else if (name === "max-file") {
       if (!/^\d{1,4}$/.test(value)) return yield* misuse(command, field, `max-file: expected a number, got "${value}"`)

@@ -109,7 +109,11 @@ export const previous = (path: string, number: number): LogFile | null => {
 }
 
 /** Goes on to the next file, and removes what is too old. Returns it open for appending, with its size; `fd` is left open. Throws where that cannot be done. */
-export const rotate = (path: string, fd: number, { maxFiles }: LogLimits): { readonly fd: number; readonly size: number } => {
+export const rotate = (
+  path: string,
+  fd: number,
+  { maxFiles }: LogLimits
+): { readonly fd: number; readonly size: number } => {
   const number = numberOf(fd)
   const { ino } = fstatSync(fd)
   if (statSync(path).ino !== ino) throw new Error("the log has lost its name")

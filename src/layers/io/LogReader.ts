@@ -50,7 +50,9 @@ const together = (pieces: ReadonlyArray<OutputChunk>): ReadonlyArray<OutputChunk
     else groups.push([piece])
   }
   return groups.map((group) =>
-    group.length === 1 ? group[0] : { ...group[0], bytes: new Uint8Array(Buffer.concat(group.map(({ bytes }) => bytes))) }
+    group.length === 1
+      ? group[0]
+      : { ...group[0], bytes: new Uint8Array(Buffer.concat(group.map(({ bytes }) => bytes))) }
   )
 }
 
@@ -153,9 +155,7 @@ const prepare = (
     const listen = () => {
       if (!over) place.watch(() => news.openUnsafe())
     }
-    const wait = Effect.suspend(() =>
-      Effect.timeoutOption(news.await, place.isWatched() ? atLeastEvery : lookEvery)
-    )
+    const wait = Effect.suspend(() => Effect.timeoutOption(news.await, place.isWatched() ? atLeastEvery : lookEvery))
     const goOn = (next: LogFiles.LogFile) => {
       const lost = next.number > file.number + 1
       successor = null

@@ -106,7 +106,7 @@ export const ofTail = Effect.fnUntraced(function* (
 const recordAfter = (fd: number, place: number, size: number) => {
   for (let length = blockSize; ; length *= 2) {
     const block = readAt(fd, place, Math.min(length, size - place))
-    for (let from = place === 0 ? 0 : block.indexOf(newline) + 1; ; ) {
+    for (let from = place === 0 ? 0 : block.indexOf(newline) + 1; ;) {
       const to = block.indexOf(newline, from)
       if ((from === 0 && place > 0) || to === -1) break
       const chunk = decode(block.toString("utf8", from, to))

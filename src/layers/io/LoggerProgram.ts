@@ -128,7 +128,8 @@ const endFormer = Effect.fnUntraced(function* (note: string) {
     Effect.try(() => readFileSync(note, "utf8")),
     () => ""
   )
-  const [pid = 0, startTime = ""] = [Number(text.split(" ")[0]), text.split(" ")[1]]
+  const [first, startTime] = text.split(" ")
+  const pid = Number(first)
   if (!Number.isInteger(pid) || pid < 2) return
   const alive = Effect.map(Proc.stat(pid), (found) =>
     Option.exists(found, (stat) => stat.startTime === startTime && !Proc.isDead(stat))
@@ -195,7 +196,9 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
         yield* remember
       }
     }
-    yield* Effect.logError(`the logging program of "${options.ref.containerId}" ends again and again: output is dropped`)
+    yield* Effect.logError(
+      `the logging program of "${options.ref.containerId}" ends again and again: output is dropped`
+    )
     yield* Effect.ignore(options.discard)
   })
   yield* Effect.forkIn(again, scope)

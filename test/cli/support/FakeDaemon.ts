@@ -104,7 +104,7 @@ class Running {
   #tail(count: number) {
     const counter = OutputTail.make(count)
     let from = this.chunks.length
-    while (count > 0 && from > 0 && !counter.add(this.chunks[--from]!));
+    while (count > 0 && from > 0 && !counter.add(this.chunks[--from]));
     return { from, skip: counter.skip() }
   }
 
@@ -401,9 +401,7 @@ export class FakeDaemon {
         this.#call(
           "tasks.output",
           request,
-          Effect.map(this.#running(request.id, request.execId), (running) =>
-            running.output(request)
-          )
+          Effect.map(this.#running(request.id, request.execId), (running) => running.output(request))
         )
       ),
     writeStdin: (request) =>

@@ -23,7 +23,9 @@ const openWriter = Effect.fnUntraced(function* (maxSize: number, maxFiles: numbe
 /** Adds as a pump does. */
 const add = (log: LogWriter.LogWriter, text: string, stream: "stdout" | "stderr" = "stdout") =>
   Effect.suspend(() =>
-    log.add(stream, Buffer.from(text)) ? Effect.void : Effect.callback<void>((resume) => log.onRoom(() => resume(Effect.void)))
+    log.add(stream, Buffer.from(text))
+      ? Effect.void
+      : Effect.callback<void>((resume) => log.onRoom(() => resume(Effect.void)))
   )
 const textOf = (chunks: ReadonlyArray<OutputChunk>) => Buffer.concat(chunks.map(({ bytes }) => bytes)).toString()
 const read = (options: Partial<ReadOptions> = {}) =>
@@ -137,10 +139,11 @@ describe("a log with limits", () => {
     Effect.gen(function* () {
       const { path, writer } = yield* openWriter(4 * kib, 3)
       yield* (yield* OutputLog).remove(ref)
-      const bytes = () => readdirSync("/proc/self/fd").flatMap((fd) => {
-        const found = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false })
-        return found?.isFile() === true && found.nlink === 0 ? [readFileSync(`/proc/self/fd/${fd}`, "utf8")] : []
-      })
+      const bytes = () =>
+        readdirSync("/proc/self/fd").flatMap((fd) => {
+          const found = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false })
+          return found?.isFile() === true && found.nlink === 0 ? [readFileSync(`/proc/self/fd/${fd}`, "utf8")] : []
+        })
       for (let n = 0; n < 200; n++) yield* add(writer, line(n))
       yield* writer.flush
       assert.isFalse(existsSync(path))
@@ -230,7 +233,8 @@ describe("the end of a log", () => {
       const start = Date.UTC(2026, 0, 1)
       const record = (n: number) =>
         `${JSON.stringify({ t: new Date(start + n * 1000).toISOString(), s: "stdout", d: line(n) })}\n`
-      const records = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => record(from + n)).join("")
+      const records = (from: number, to: number) =>
+        Array.from({ length: to - from }, (_, n) => record(from + n)).join("")
       writeFileSync(`${path}.0`, records(0, 5000))
       writeFileSync(`${path}.1`, `{"file":1}\n${records(5000, 10_000)}`)
       writeFileSync(path, `{"file":2}\n${records(10_000, 12_000)}`)
