@@ -2,7 +2,7 @@
  * A lot of output through the command line, to the byte: live, from the log, and in and out again. `BERTH_TEST_OUTPUT_MIB` says how much, 64 where it is not
  * set. And a reader that reads nothing, of which the container must not notice anything.
  */
-import { assert, it, layer } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer } from "effect"
 import { spawn } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -37,7 +37,7 @@ const hashed = (args: ReadonlyArray<string>, input = "true") =>
   Effect.flatMap(Place, ({ address }) =>
     Effect.callback<{ readonly code: number | null; readonly bytes: number; readonly sha256: string }>((resume) => {
       const command = `(${input}) | exec "$0" "$@"`
-      const child = spawn("/bin/bash", ["-c", `set -o pipefail; ${command}`, berth, "--address", address, ...args], {
+      const child = spawn("/bin/bash", ["-c", command, berth, "--address", address, ...args], {
         stdio: ["ignore", "pipe", "inherit"]
       })
       const hash = createHash("sha256")
@@ -92,4 +92,4 @@ if (canRunContainers) {
       )
     }
   )
-} else it.skip("a lot of output", () => {})
+}
