@@ -163,6 +163,9 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
   yield* endFormer(note)
   let over = false
   let current = yield* run(options)
+  /** Completes when no start is under way. */
+  let settled = Deferred.makeUnsafe<void>()
+  Deferred.doneUnsafe(settled, Effect.void)
   const remember = Effect.gen(function* () {
     const pid = current.child.pid ?? 0
     const found = yield* Proc.stat(pid)
@@ -190,11 +193,13 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
       ends = [...ends.filter((at) => now - at < period), now]
       if (ends.length >= deaths) break
       yield* Effect.logWarning(`the logging program of "${options.ref.containerId}" has ended, starting it again`)
+      settled = Deferred.makeUnsafe()
       const next = yield* Effect.option(run(options))
       if (Option.isSome(next)) {
         current = next.value
         yield* remember
       }
+      yield* Deferred.succeed(settled, undefined)
     }
     yield* Effect.logError(
       `the logging program of "${options.ref.containerId}" ends again and again: output is dropped`
@@ -204,7 +209,11 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
   yield* Effect.forkIn(again, scope)
   const drained = Effect.suspend(() => {
     over = true
-    return Effect.asVoid(Effect.timeoutOption(Deferred.await(current.ended), endWithin))
+    const ended = Effect.andThen(
+      Deferred.await(settled),
+      Effect.suspend(() => Deferred.await(current.ended))
+    )
+    return Effect.asVoid(Effect.timeoutOption(ended, endWithin))
   })
   return { drained }
 })
