@@ -5,8 +5,7 @@ import * as Filter from "../schema/Filter.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
 import type { OciProcess, OciSpec } from "../schema/OciSpec.ts"
-import type { Stdio } from "../schema/Process.ts"
-import { defaultStdio, TerminalSize } from "../schema/Process.ts"
+import { TerminalSize } from "../schema/Process.ts"
 import type {
   ByProcess,
   CreateTask,
@@ -37,6 +36,7 @@ import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
+import * as StdioRules from "./StdioRules.ts"
 import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskMachine from "./TaskMachine.ts"
 import * as TaskRun from "./TaskRun.ts"
@@ -44,12 +44,6 @@ import * as TaskRun from "./TaskRun.ts"
 const sigterm = 15
 const sigkill = 9
 const stopPatience = 10_000
-
-/** A terminal has no standard error of its own. */
-const paths = (stdio: Stdio, logFile: string | null, terminal: boolean) => {
-  const output = stdio.log._tag === "json" ? logFile : stdio.log._tag === "file" ? stdio.log.path : null
-  return { stdin: null, stdout: output, stderr: terminal ? null : output }
-}
 
 // Apps that embed the services come here without a boundary that decodes.
 const isSize = Schema.is(TerminalSize)
@@ -86,7 +80,7 @@ const make = Effect.gen(function* () {
     if (Option.isNone(container)) return yield* new NotFound({ kind: "container", id })
     if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
     const { runtime, spec } = container.value
-    const stdio = request.stdio ?? defaultStdio
+    const stdio = yield* StdioRules.vetted(request.stdio, spec.process?.terminal === true)
     const logFile =
       stdio.log._tag === "json" ? yield* outputLog.prepare({ namespace, containerId: id, execId: null }) : null
     const terminal = spec.process?.terminal === true
@@ -96,7 +90,7 @@ const make = Effect.gen(function* () {
       runtime: runtime.name,
       terminal,
       stdio,
-      paths: paths(stdio, logFile, terminal),
+      paths: StdioRules.paths(stdio, logFile, terminal),
       autoRemove: request.autoRemove ?? false,
       oomCount: 0,
       createdAt: yield* DateTime.now,
@@ -204,7 +198,7 @@ const make = Effect.gen(function* () {
   const exec = Effect.fn("Tasks.exec")(function* (request: ExecTask) {
     const actor = yield* find(request.id)
     const { namespace } = actor.read().task
-    const stdio = request.stdio ?? defaultStdio
+    const stdio = yield* StdioRules.vetted(request.stdio, request.process.terminal === true)
     const ref = { namespace, containerId: request.id, execId: request.execId }
     const logFile = stdio.log._tag === "json" ? yield* outputLog.prepare(ref) : null
     const record: ProcessRecord = {
@@ -213,7 +207,7 @@ const make = Effect.gen(function* () {
       id: request.execId,
       spec: sized(request.process, request.size),
       stdio,
-      paths: paths(stdio, logFile, request.process.terminal === true),
+      paths: StdioRules.paths(stdio, logFile, request.process.terminal === true),
       createdAt: yield* DateTime.now,
       state: { _tag: "Created" }
     }
@@ -259,7 +253,10 @@ const make = Effect.gen(function* () {
       Effect.map(findProcess(request), ({ actor, ref }) =>
         outputLog.read(ref, {
           ended: request.follow === true ? Effect.ignore(actor.exit(ref.execId)) : null,
-          live: request.live === true
+          live: request.live === true,
+          tail: request.tail ?? null,
+          since: request.since ?? null,
+          stream: request.stream ?? null
         })
       )
     )

@@ -22,6 +22,8 @@ export interface Attachment {
   readonly start: Effect.Effect<unknown, BerthError> | null
   /** Copy standard input to the process. */
   readonly stdin: boolean
+  /** End the input of the process at the end of the command's, the default; for what others may attach to, not. */
+  readonly closeStdin?: boolean
   /** Copy the process's output; it has to go to the structured log. */
   readonly output: boolean
   /** Pass signals on; otherwise they end the command. From a terminal that is copied keys do so, and signals are for the command itself. */
@@ -54,7 +56,7 @@ const copyOutput = (process: Attachment, started: Deferred.Deferred<void>) =>
 type Named = Pick<Attachment, "id" | "execId">
 
 /** Ends with the input, or when the process reads no more. */
-export const copyInput = ({ execId, id }: Named) =>
+export const copyInput = ({ closeStdin = true, execId, id }: Named & Pick<Attachment, "closeStdin">) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
     const stdio = yield* Stdio.Stdio
@@ -63,7 +65,7 @@ export const copyInput = ({ execId, id }: Named) =>
       Stream.runForEach((chunk) => Effect.forEach(pieces(chunk), write, { discard: true })),
       Effect.ignore
     )
-    yield* Effect.ignore(tasks.closeStdin({ id, execId }))
+    if (closeStdin) yield* Effect.ignore(tasks.closeStdin({ id, execId }))
   })
 
 export const forwardSignals = ({ execId, id }: Named, signals: Queue.Dequeue<number>) =>

@@ -2,7 +2,7 @@
  * One process that a host holds: its record, in memory and on disk, and the way from its end to everybody knowing it. An exit is on disk before it is told, and
  * changes of a record take turns, so that none undoes another.
  */
-import { Deferred, Effect, Schedule, Scope, Semaphore } from "effect"
+import { Deferred, Effect, Option, Schedule, Scope, Semaphore } from "effect"
 import type { HostedRecord } from "../schema/Host.ts"
 import { processKey } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
@@ -59,7 +59,14 @@ export const note = (
     )
   )
 
-/** Waits for the end of the process and for `before`, which adds to it, then makes it known. It is never dropped: while the disk is full, saving it is tried again. */
+/** Whether the record of a process is still there; true where that cannot be told. */
+const isThere = (directory: Directory, ref: HostedRecord["ref"]) =>
+  Effect.orElseSucceed(Effect.map(directory.load(ref), Option.isSome), () => true)
+
+/**
+ * Waits for the end of the process and for `before`, which adds to it, then makes it known. It is never dropped: while the disk is full, saving it is tried
+ * again; where its record was taken away from outside there is nothing to save it in, and it is told all the same.
+ */
 export const conclude = Effect.fnUntraced(function* (
   directory: Directory,
   live: Live,
@@ -75,8 +82,12 @@ export const conclude = Effect.fnUntraced(function* (
   const exit: Exit = { id, pid: identity.pid, ...reaped, ...ending }
   yield* change(directory, live, { exit }).pipe(
     Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
-    Effect.retry(Schedule.spaced("1 second")),
-    Effect.orDie
+    Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => isThere(directory, ref) }),
+    Effect.catch(() =>
+      Effect.sync(() => {
+        live.record = { ...live.record, exit }
+      })
+    )
   )
   yield* tell(exit)
   yield* Deferred.succeed(live.told, undefined)

@@ -1,6 +1,6 @@
 /** The services of a daemon elsewhere, over WebSocket on its unix socket: one connection for all calls, a fifth of the latency of HTTP requests. */
 import { NodeFileSystem, NodeWS } from "@effect/platform-node"
-import { Effect, FileSystem, Layer, Result, Schedule } from "effect"
+import { Duration, Effect, FileSystem, Layer, Result, Schedule } from "effect"
 import { RpcClient, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
 import { PermissionDenied } from "../schema/Errors.ts"
@@ -33,6 +33,8 @@ export const layerClient = (options: ClientOptions) =>
       return Client.layer(options.address).pipe(
         Layer.provide(
           RpcClient.layerProtocolSocket({
+            // Output that nobody takes stops the reading of the socket, and with it the answers to pings: a pager may wait for its user as long as it likes.
+            pingTimeout: Duration.infinity,
             retryPolicy: Schedule.min([Schedule.exponential("20 millis"), Schedule.spaced("1 second")])
           })
         ),

@@ -1,11 +1,11 @@
 /**
  * JSON-RPC 2.0 as other languages expect it: `error` is `{ code, message, data }` with our typed error as `data`. The codes are those of the standard where
- * it has one, else -32000. A JSON-RPC response is one document, so a stream answers when it has ended, with all its items in one array; one that never ends is
- * for the other two protocols.
+ * it has one, else -32000. A JSON-RPC response is one document, so a stream answers when it has ended, with all its items in one array; one that is followed
+ * could wait for ever, and is refused: it is for the other two protocols.
  */
 import { Data, Layer, Option, Schema } from "effect"
 import { RpcSchema, RpcSerialization } from "effect/rpc"
-import { BerthError } from "../schema/Errors.ts"
+import { BerthError, InvalidArgument } from "../schema/Errors.ts"
 import { BerthRpc } from "./BerthRpc.ts"
 
 const codes: { readonly [K in BerthError["_tag"]]?: number } = { InvalidArgument: -32602, Internal: -32603 }
@@ -26,21 +26,34 @@ const decodeChunk = Schema.decodeUnknownOption(
   Schema.Struct({ chunk: Schema.Literal(true), id: Schema.Unknown, result: Schema.Array(Schema.Unknown) })
 )
 const decodeEnd = Schema.decodeUnknownOption(Schema.Struct({ id: Schema.Unknown, result: Schema.Unknown }))
-const decodeId = Schema.decodeUnknownOption(Schema.Struct({ id: Schema.Unknown }))
+const decodeWithId = Schema.decodeUnknownOption(Schema.Struct({ id: Schema.Unknown }))
 
 const Request = Schema.Struct({
   id: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Finite]))),
   method: Schema.String,
+  params: Schema.optionalKey(Schema.Unknown),
   headers: Schema.optionalKey(Schema.Array(Schema.Tuple([Schema.String, Schema.String])))
 })
 const decodeRequests = Schema.decodeUnknownOption(Schema.NonEmptyArray(Request))
+const follows = Schema.is(Schema.Struct({ follow: Schema.Literal(true) }))
 const decodeText = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 
 /** JSON, but not what JSON-RPC calls a request or a batch of them. */
 class NotARequest extends Data.TaggedError("NotARequest")<{}> {}
 class NotJson extends Data.TaggedError("NotJson")<{}> {}
+/** A stream that is to be followed; the message is the id of its request, as JSON. */
+class Followed extends Data.TaggedError("Followed")<{ readonly message: string }> {}
 
-const decodeRefusal = Schema.decodeUnknownOption(Schema.Struct({ name: Schema.Literals(["NotARequest", "NotJson"]) }))
+const decodeRefusal = Schema.decodeUnknownOption(
+  Schema.Struct({ name: Schema.Literals(["NotARequest", "NotJson", "Followed"]), message: Schema.String })
+)
+const decodeId = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.NullOr(Schema.Union([Schema.String, Schema.Finite])))
+)
+const followed = new InvalidArgument({
+  field: "params.follow",
+  problem: "a JSON-RPC response cannot go on; leave it out, or use /rpc, where items come one by one"
+})
 
 type Id = string | number
 
@@ -60,6 +73,8 @@ const check = (text: string): ReadonlyArray<typeof Request.Type> => {
   if (Option.isNone(requests)) throw new NotARequest()
   const ids = requests.value.flatMap(({ id }) => (id === undefined ? [] : [id ?? ""]))
   if (new Set(ids).size < ids.length) throw new NotARequest()
+  const endless = requests.value.find(({ method, params }) => isStream(method) && follows(params))
+  if (endless !== undefined) throw new Followed({ message: JSON.stringify(endless.id ?? null) })
   return requests.value
 }
 
@@ -91,6 +106,10 @@ const translate = (document: unknown): unknown => {
   if (error._tag === "Defect") {
     const why = Option.getOrUndefined(decodeRefusal(error.data))
     if (why === undefined) return failure(null, -32603, "internal error")
+    if (why.name === "Followed") {
+      const id = Option.getOrNull(decodeId(why.message))
+      return failure(id, -32602, followed.message, encodeError(followed))
+    }
     return why.name === "NotJson"
       ? failure(null, -32700, "the request is not JSON-RPC 2.0")
       : failure(null, -32600, "neither a request nor a batch of them, each with an id of its own")
@@ -114,7 +133,7 @@ export const layer = Layer.sync(RpcSerialization.RpcSerialization, () => {
       /** Effect makes it an empty text. */
       let nullId = false
       const withId = (response: unknown) =>
-        nullId && Option.exists(decodeId(response), ({ id }) => id === "")
+        nullId && Option.exists(decodeWithId(response), ({ id }) => id === "")
           ? Object.assign({}, response, { id: null })
           : response
       return {

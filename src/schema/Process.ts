@@ -1,6 +1,7 @@
 /** Processes and how they end. */
 import { Effect, Schema } from "effect"
 import { ContainerId, ExecId, Namespace } from "./Ids.ts"
+import { LogTarget } from "./LogTarget.ts"
 import { OciProcess } from "./OciSpec.ts"
 import { Int64 } from "./OpenStruct.ts"
 
@@ -40,12 +41,7 @@ export type ProcessStatus = typeof ProcessStatus.Type
 export const Stdio = Schema.Struct({
   /** Keep standard input open for `WriteStdin`; otherwise it reads end-of-file. */
   stdin: Schema.Boolean,
-  /** `json`: structured log that `logs` and `attach` read. `file`: appended to `path` as it is. `none`: discarded. */
-  log: Schema.Union([
-    Schema.Struct({ _tag: Schema.tag("json") }),
-    Schema.Struct({ _tag: Schema.tag("file"), path: Schema.String }),
-    Schema.Struct({ _tag: Schema.tag("none") })
-  ])
+  log: LogTarget
 })
 export type Stdio = typeof Stdio.Type
 

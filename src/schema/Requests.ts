@@ -106,13 +106,17 @@ export type ResizeRequest = typeof ResizeRequest.Type
 
 /**
  * From the start of the log. `follow`: until the process has ended and all its output is read. `live`: only what comes from now on; the first chunk is then
- * empty, and says that nothing printed after it will be missed.
+ * empty, and says that nothing printed after it will be missed. `tail`: the newest lines only, of those that are selected; the log is read from its end for
+ * that. `since`: only what was read at that time or later. `stream`: one of the two.
  */
 export const OutputRequest = Schema.Struct({
   id,
   execId,
   follow: Schema.optionalKey(Schema.Boolean),
-  live: Schema.optionalKey(Schema.Boolean)
+  live: Schema.optionalKey(Schema.Boolean),
+  tail: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000_000 }))),
+  since: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  stream: Schema.optionalKey(Schema.Literals(["stdout", "stderr"]))
 })
 export type OutputRequest = typeof OutputRequest.Type
 

@@ -7,6 +7,8 @@ import { processKey } from "../schema/Ids.ts"
 import type { ProcessRef } from "../schema/Ids.ts"
 import type { OutputChunk } from "../schema/Process.ts"
 import { OutputLog } from "./OutputLog.ts"
+import type { ReadOptions } from "./OutputLog.ts"
+import * as OutputTail from "./OutputTail.ts"
 
 interface Log {
   readonly chunks: Array<OutputChunk>
@@ -50,11 +52,34 @@ const make = (): MemoryOutput["Service"] => {
       return Effect.asVoid(Deferred.succeed(waiting, undefined))
     })
 
-  const follow = (log: Log, ended: Effect.Effect<void> | null, live: boolean) =>
+  /** Where the newest lines begin, and what to leave out from there on. */
+  const tailOf = ({ chunks }: Log, tail: number, keep: (chunk: OutputChunk) => boolean) => {
+    const counter = OutputTail.make(tail)
+    let next = chunks.length
+    for (let enough = tail === 0; !enough && next > 0;) {
+      next--
+      const chunk = chunks[next]
+      enough = chunk !== undefined && keep(chunk) && counter.add(chunk)
+    }
+    return { next, skip: counter.skip() }
+  }
+
+  const follow = (log: Log, { ended, live = false, since = null, stream = null, tail = null }: ReadOptions) =>
     Effect.suspend(() => {
+      const ofStream = (chunk: OutputChunk) => stream === null || chunk.stream === stream
+      const start =
+        live || tail === null
+          ? { next: live ? log.chunks.length : 0, skip: { stdout: 0, stderr: 0 } }
+          : tailOf(log, tail, ofStream)
+      const { skip } = start
+      const select = (chunks: ReadonlyArray<OutputChunk>) =>
+        chunks
+          .filter(ofStream)
+          .flatMap((chunk) => OutputTail.leaveOut(skip, chunk) ?? [])
+          .filter(({ at }) => since === null || DateTime.toEpochMillis(at) >= DateTime.toEpochMillis(since))
       const over = Deferred.makeUnsafe<void>()
       const finish = Deferred.succeed(over, undefined)
-      let next = live ? log.chunks.length : 0
+      let { next } = start
       let announced = !live
       const pull: Effect.Effect<readonly [OutputChunk, ...Array<OutputChunk>], Cause.Done> = Effect.suspend(() => {
         if (!announced) {
@@ -62,10 +87,12 @@ const make = (): MemoryOutput["Service"] => {
           return Effect.map(DateTime.now, (at) => [{ stream: "stdout", at, bytes: new Uint8Array(0) }] as const)
         }
         const last = log.ended || Deferred.isDoneUnsafe(over)
-        const [first, ...rest] = log.chunks.slice(next)
+        const fresh = log.chunks.slice(next)
+        const [first, ...rest] = select(fresh)
         next = log.chunks.length
         if (first !== undefined) return Effect.succeed([first, ...rest] as const)
         if (last) return Cause.done()
+        if (fresh.length > 0) return pull
         return Effect.andThen(Effect.raceFirst(Deferred.await(log.changed), Deferred.await(over)), pull)
       })
       const wait =
@@ -93,8 +120,7 @@ const make = (): MemoryOutput["Service"] => {
           }),
           `/memory/logs/${processKey(ref)}`
         ),
-      read: (ref, { ended, live = false }) =>
-        Stream.scoped(Stream.fromPull(Effect.suspend(() => follow(open(ref), ended, live)))),
+      read: (ref, options) => Stream.scoped(Stream.fromPull(Effect.suspend(() => follow(open(ref), options)))),
       remove: (ref) =>
         Effect.sync(() => {
           const key = processKey(ref)

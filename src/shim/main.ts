@@ -13,6 +13,7 @@ import * as ShimHandlers from "../layers/shim/ShimHandlers.ts"
 import { socketOf } from "../layers/shim/ShimProcess.ts"
 import { ShimRpc } from "../rpc/ShimRpc.ts"
 import { version } from "../version.ts"
+import { keepBounded } from "./BoundedLog.ts"
 
 const serve = Effect.fnUntraced(function* (state: string) {
   const stopped = yield* Deferred.make<void>()
@@ -24,6 +25,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
     Layer.provide(RpcServer.layerProtocolSocketServer),
     Layer.provide([NodeSocketServer.layer({ path }), RpcSerialization.layerNdjson])
   )
+  yield* keepBounded(state)
   yield* Layer.build(server)
   yield* Effect.logInfo(`shim ${process.pid} serves ${state}`)
   yield* Deferred.await(stopped)

@@ -51,6 +51,15 @@ describe("exits", () => {
       assert.deepStrictEqual(lines.slice(1), ["job 137", "web 137"])
     }).pipe(Effect.scoped))
 
+  test("are told where somebody has taken the folder away", () =>
+    Effect.gen(function* () {
+      const { lines } = yield* watching
+      yield* running(sh("sleep 1; exit 3"))
+      yield* (yield* TaskDirectory).remove(web)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(lines.slice(1), ["web 3"])
+    }).pipe(Effect.scoped))
+
   test("are complete: a start that is being written down does not undo one", () =>
     Effect.gen(function* () {
       yield* create(sh("exit 3"))

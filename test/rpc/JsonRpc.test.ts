@@ -66,6 +66,22 @@ describe("an answer", () => {
     })
   )
 
+  it.effect("to a stream that is to be followed is a refusal, with the id", () =>
+    Effect.gen(function* () {
+      for (const method of ["Tasks.Output", "Events.Subscribe"]) {
+        const answer = yield* ask(request("a", method, { id: "web", follow: true }))
+        assert.deepStrictEqual(code(answer), [-32602, "a"])
+        assert.match(JSON.stringify(answer), /"_tag":"InvalidArgument","field":"params.follow"/)
+      }
+      const once = request(1, "Tasks.Output", { id: "web", follow: false })
+      assert.deepStrictEqual(yield* ask(once, chunk(1, "x"), success(1, null)), {
+        jsonrpc: "2.0",
+        id: 1,
+        result: ["x"]
+      })
+    })
+  )
+
   it.effect("to a notification is none", () =>
     Effect.gen(function* () {
       assert.isNull(yield* ask({ jsonrpc: "2.0", method: "Tasks.List" }))

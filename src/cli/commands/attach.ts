@@ -23,19 +23,19 @@ export const attach = Command.make(
     id: Params.id,
     stdin: Flag.Boolean("stdin").pipe(
       Flag.withDefault(true),
-      Flag.withDescription(
-        "Copy standard input to the process where it reads any, the default; --no-stdin only watches"
-      )
+      Flag.withDescription("Copy standard input to the process where it has one, the default; --no-stdin only watches")
     ),
+    closeStdin: Params.toggle("close-stdin", "At the end of standard input end that of the process too"),
+    signals: Params.toggle("signals", "Pass signals such as Ctrl-C on to a process without a terminal"),
     exec: Params.exec,
     detachKeys: Params.detachKeys
   },
-  ({ detachKeys, exec, id, stdin }) =>
+  ({ closeStdin, detachKeys, exec, id, signals, stdin }) =>
     connected(
       Effect.gen(function* () {
         const execId = Option.getOrNull(exec)
         const process = yield* find(id, execId)
-        const rest = { id, execId, start: null, output: true, forward: false }
+        const rest = { id, execId, start: null, output: true, closeStdin, forward: signals }
         // Of one that has ended there is only its output to see.
         if (process.terminal && process.exitStatus === null) {
           if (stdin) yield* requireTty("attach", "without --no-stdin")
@@ -51,6 +51,8 @@ export const attach = Command.make(
   Command.withExamples([
     { command: "berth attach web" },
     { command: "berth attach --no-stdin web" },
+    { command: "berth attach --close-stdin web < data", description: "Input to its end, then its end" },
+    { command: "berth attach --signals web", description: "Ctrl-C interrupts the process" },
     {
       command: "berth attach --exec worker --detach-keys ctrl-] web",
       description: "Other keys leave a terminal running"

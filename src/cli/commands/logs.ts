@@ -1,7 +1,7 @@
 /** `berth logs`: what a process wrote, from its structured log. */
 import { DateTime, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { ContainerId, ExecId } from "../../schema/Ids.ts"
+import type { OutputRequest } from "../../schema/Requests.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { connected, wantsJson } from "../Globals.ts"
 import { Output } from "../Output.ts"
@@ -10,26 +10,26 @@ import { misuse } from "../output/Usage.ts"
 import * as Params from "../Params.ts"
 import * as Since from "../Since.ts"
 
-interface Wanted {
-  readonly id: ContainerId
-  readonly execId: ExecId | null
-  readonly follow: boolean
+interface Wanted extends OutputRequest {
   readonly timestamps: boolean
-  readonly tail: Option.Option<number>
-  readonly since: Option.Option<DateTime.Utc>
   readonly json: boolean
 }
 
 /** Bytes as they are, no line looked at. */
-const raw = ({ execId, follow, id }: Wanted) =>
+const raw = (wanted: Wanted) =>
   Effect.gen(function* () {
     const output = yield* Output
     yield* (yield* Tasks)
-      .output({ id, execId, follow })
+      .output(requestOf(wanted))
       .pipe(
         Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes)))
       )
   })
+
+const requestOf = ({ json: _json, timestamps: _timestamps, ...request }: Wanted): OutputRequest => request
+
+/** The most that the daemon looks for. */
+const mostLines = 10_000_000
 
 const print = (wanted: Wanted, lines: ReadonlyArray<Lines.Line>) =>
   Effect.gen(function* () {
@@ -52,47 +52,10 @@ const runs = (lines: ReadonlyArray<Lines.Line>): ReadonlyArray<ReadonlyArray<Lin
   return groups
 }
 
-const isSince = ({ since }: Wanted) => {
-  const from = Option.map(since, DateTime.toEpochMillis)
-  return (line: Lines.Line) => Option.isNone(from) || DateTime.toEpochMillis(line.at) >= from.value
-}
-
-/** The newest lines that the log holds now, and how many whole lines of each stream it holds. */
-const newest = (wanted: Wanted, count: number) =>
-  Effect.gen(function* () {
-    const { execId, follow, id } = wanted
-    const seen = { stdout: 0, stderr: 0 }
-    let kept: Array<Lines.Line> = []
-    yield* Lines.fromChunks((yield* Tasks).output({ id, execId, follow: false })).pipe(
-      Stream.runForEach((lines) =>
-        Effect.sync(() => {
-          // What has no newline yet comes again, with the rest of its line, when the log is followed.
-          const whole = lines.filter(({ partial }) => !partial || !follow)
-          for (const { partial, stream } of whole) seen[stream] += partial ? 0 : 1
-          kept.push(...whole.filter(isSince(wanted)))
-          if (kept.length > 2 * count) kept = kept.slice(-count)
-        })
-      )
-    )
-    return { seen, lines: count === 0 ? [] : kept.slice(-count) }
-  })
-
 const inLines = (wanted: Wanted) =>
   Effect.gen(function* () {
-    const { execId, follow, id, tail } = wanted
-    const before = Option.isSome(tail)
-      ? yield* newest(wanted, tail.value)
-      : { seen: { stdout: 0, stderr: 0 }, lines: [] }
-    yield* print(wanted, before.lines)
-    if (Option.isSome(tail) && !follow) return
-    const { seen } = before
-    const isNew = ({ partial, stream }: Lines.Line) => {
-      if (seen[stream] === 0) return true
-      if (!partial) seen[stream]--
-      return false
-    }
-    yield* Lines.fromChunks((yield* Tasks).output({ id, execId, follow })).pipe(
-      Stream.runForEach((lines) => print(wanted, lines.filter(isNew).filter(isSince(wanted))))
+    yield* Lines.fromChunks((yield* Tasks).output(requestOf(wanted))).pipe(
+      Stream.runForEach((lines) => print(wanted, lines))
     )
   })
 
@@ -106,16 +69,20 @@ export const logs = Command.make(
     timestamps: Params.toggle("timestamps", "Begin each line with its time").pipe(Params.alias("t")),
     tail: Flag.Int("tail").pipe(
       Flag.filter(
-        (n) => n >= 0,
+        (n) => n >= 0 && n <= mostLines,
         () => "expected a number of lines"
       ),
       Flag.withDescription("Only that many of the newest lines"),
       Flag.optional
     ),
+    stream: Flag.Literals("stream", ["stdout", "stderr"]).pipe(
+      Flag.withDescription("Only one of the two"),
+      Flag.optional
+    ),
     since: Params.text("since", "<TIME>", "Only what is newer than a time or a span such as 10m"),
     exec: Params.exec
   },
-  ({ exec, follow, id, since, tail, timestamps }) =>
+  ({ exec, follow, id, since, stream, tail, timestamps }) =>
     Effect.gen(function* () {
       const now = yield* DateTime.now
       const from = Option.map(since, (text) => Since.time(text, now))
@@ -123,10 +90,17 @@ export const logs = Command.make(
         return yield* misuse("logs", "--since", "expected a time such as 2026-11-22T10:00:00Z or a span such as 10m")
       }
       const json = yield* wantsJson
-      const execId = Option.getOrNull(exec)
-      const wanted: Wanted = { id, execId, follow, timestamps, tail, since: Option.flatten(from), json }
-      const plain = !json && !timestamps && Option.isNone(tail) && Option.isNone(wanted.since)
-      yield* connected(plain ? raw(wanted) : inLines(wanted))
+      const wanted: Wanted = {
+        id,
+        execId: Option.getOrNull(exec),
+        follow,
+        timestamps,
+        json,
+        ...Option.match(tail, { onNone: () => ({}), onSome: (tail) => ({ tail }) }),
+        ...Option.match(Option.flatten(from), { onNone: () => ({}), onSome: (since) => ({ since }) }),
+        ...Option.match(stream, { onNone: () => ({}), onSome: (stream) => ({ stream }) })
+      }
+      yield* connected(json || timestamps ? inLines(wanted) : raw(wanted))
     })
 ).pipe(
   Command.withDescription("Print what a process wrote"),

@@ -123,8 +123,13 @@ export const taskFlags = {
   rm: Params.toggle("rm", "Delete it when it has ended; run does that always unless detached"),
   log: Params.text(
     "log",
-    "<json|file:PATH|none>",
+    "<json|file:PATH|fifo:DIR|binary:PATH|none>",
     "Where its output goes; default json, the log that logs and attach read"
+  ),
+  logOpt: Params.texts(
+    "log-opt",
+    "<NAME=VALUE>",
+    "Of a json log max-size=10m and max-file=3; of a binary, its arguments"
   ),
   restart: Params.text("restart", "<POLICY>", "When to start it again"),
   stopSignal: Params.signal("stop-signal").pipe(

@@ -1,28 +1,17 @@
 /** From options to what is created beside the specification: name, labels, runtime, and where input and output go. */
-import { Effect, Option, Path } from "effect"
+import { Effect, Option } from "effect"
 import { Labels } from "../../schema/Container.ts"
 import type { NewContainer } from "../../schema/Container.ts"
 import type { Stdio } from "../../schema/Process.ts"
 import * as StopWishes from "../../schema/StopWishes.ts"
 import { keyValues } from "../KeyValues.ts"
-import { misuse } from "../output/Usage.ts"
 import * as Params from "../Params.ts"
 import type { CreateFlags } from "./Flags.ts"
-
-/** Where output goes. */
-export const parseLog = Effect.fnUntraced(function* (command: string, log: Option.Option<string>) {
-  const path = yield* Path.Path
-  const text = Option.getOrElse(log, () => "json")
-  if (text === "json" || text === "none") return { _tag: text } as const
-  if (!text.startsWith("file:") || text.length === 5) {
-    return yield* misuse(command, "--log", `expected json, none or file:PATH, got "${text}"`)
-  }
-  return { _tag: "file", path: path.resolve(text.slice(5)) } as const
-})
+import { parseLog } from "./LogInput.ts"
 
 /** Standard input and output of a process. */
-export const stdio = (command: string, flags: Pick<CreateFlags, "interactive" | "log">) =>
-  Effect.map(parseLog(command, flags.log), (log): Stdio => ({ stdin: flags.interactive, log }))
+export const stdio = (command: string, flags: Pick<CreateFlags, "interactive" | "log" | "logOpt">) =>
+  Effect.map(parseLog(command, flags), (log): Stdio => ({ stdin: flags.interactive, log }))
 
 /** The container to create, but for its specification. */
 export const record = Effect.fnUntraced(function* (command: string, flags: CreateFlags) {

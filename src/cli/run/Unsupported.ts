@@ -11,7 +11,5 @@ export const refuse = (flags: CreateFlags): Unsupported | null => {
   if (Option.isSome(flags.snapshot)) return unsupported("--snapshot")
   if (Option.isSome(flags.restart) && flags.restart.value !== "no")
     return unsupported(`--restart ${flags.restart.value}`)
-  if (Option.isSome(flags.log) && /^(fifo|binary):/.test(flags.log.value))
-    return unsupported(`--log ${flags.log.value}`)
   return null
 }

@@ -4,43 +4,25 @@
  * shim opens it again, and a process may open its own /dev/stdout. Input cannot be held that way, or closing it would not end it. Terminals are
  * the business of `TerminalIo.ts`.
  */
-import { Effect } from "effect"
-import type { Scope } from "effect"
-import { closeSync, constants, lstatSync, openSync, readFileSync } from "node:fs"
+import { Effect, Scope } from "effect"
+import { constants, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import { limitsOf } from "../../schema/LogTarget.ts"
 import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { Libc } from "../posix/Libc.ts"
-import { diskFailure } from "./DiskFailure.ts"
+import { attempt, containerEnd, makeFifo, openInputEnds } from "./ContainerEnds.ts"
 import * as InputPipe from "./InputPipe.ts"
+import { structured } from "./LogFormat.ts"
+import type { OutputStream } from "./LogFormat.ts"
+import * as LoggerProgram from "./LoggerProgram.ts"
 import * as LogWriter from "./LogWriter.ts"
+import { nowhere } from "./Nowhere.ts"
 import * as OutputPump from "./OutputPump.ts"
 import * as PlainFile from "./PlainFile.ts"
+import * as UserFifos from "./UserFifos.ts"
 
-const { O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants
+const { O_NONBLOCK, O_RDONLY, O_RDWR } = constants
 const readSize = 64 * 1024
-const what = "standard streams"
-
-type Failure = ResourceExhausted | Unavailable
-
-/** A descriptor that goes to the container. */
-interface ContainerEnd {
-  readonly fd: number
-  /** May be called again. */
-  readonly close: Effect.Effect<void>
-}
-
-const attempt = <A>(action: string, path: string, run: () => A): Effect.Effect<A, Failure> =>
-  Effect.try({ try: run, catch: (error) => diskFailure(what, action, path, error) })
-
-const containerEnd = (fd: number): Effect.Effect<ContainerEnd, never, Scope.Scope> => {
-  let open = true
-  const close = Effect.sync(() => {
-    if (open) closeSync(fd)
-    open = false
-  })
-  return Effect.acquireRelease(Effect.succeed({ fd, close }), () => close)
-}
 
 /** The most that a pipe can hold for a process without special rights. */
 const pipeLimit = (): number => {
@@ -52,21 +34,9 @@ const pipeLimit = (): number => {
   }
 }
 
-/** Both ends of a FIFO for input. A plain open waits for the other end, so a third descriptor, which never waits, stands in for each in turn. */
-const openInputEnds = (path: string): { readonly ours: number; readonly theirs: number } => {
-  const standIn = openSync(path, O_RDONLY | O_NONBLOCK)
-  try {
-    const ours = openSync(path, O_WRONLY | O_NONBLOCK)
-    try {
-      return { ours, theirs: openSync(path, O_RDONLY) }
-    } catch (error) {
-      closeSync(ours)
-      throw error
-    }
-  } finally {
-    closeSync(standIn)
-  }
-}
+/** The folder with the FIFO for input. */
+const inputFolder = ({ directory, stdio: { log } }: IoRequest): string =>
+  log._tag === "fifo" ? log.directory : directory
 
 /** Opens streams; a part of `LocalIo.ts`. */
 export const make = Effect.gen(function* () {
@@ -75,33 +45,32 @@ export const make = Effect.gen(function* () {
   const buffer = Buffer.allocUnsafeSlow(readSize)
   const limit = pipeLimit()
 
-  const makeFifo = (path: string) =>
-    libc.mkfifo(path, 0o600).pipe(
-      // One that is there was left by the host before, and has a process at its other end.
-      Effect.catchIf(
-        ({ code }) => code === "EEXIST" && lstatSync(path, { throwIfNoEntry: false })?.isFIFO() === true,
-        () => Effect.void
-      ),
-      Effect.mapError((error) => diskFailure(what, "make a FIFO", path, error))
-    )
+  /** The container's end of a FIFO of our own. */
+  const openEnd = Effect.fnUntraced(function* (path: string) {
+    yield* makeFifo(libc, path)
+    return yield* containerEnd(yield* attempt("open a FIFO", path, () => openSync(path, O_RDWR)))
+  })
 
-  const openOutput = Effect.fnUntraced(function* (path: string, stream: "stdout" | "stderr", log: LogWriter.LogWriter) {
-    yield* makeFifo(path)
-    const end = yield* containerEnd(yield* attempt("open a FIFO", path, () => openSync(path, O_RDWR)))
+  const readFrom = Effect.fnUntraced(function* (path: string, stream: OutputStream, log: LogWriter.LogWriter) {
     const fd = yield* attempt("open a FIFO", path, () => openSync(path, O_RDONLY | O_NONBLOCK))
-    const { drain } = yield* OutputPump.start({ fd, stream, log, buffer, pipeLimit: limit })
+    return yield* OutputPump.start({ fd, stream, log, buffer, pipeLimit: limit })
+  })
+
+  const openOutput = Effect.fnUntraced(function* (path: string, stream: OutputStream, log: LogWriter.LogWriter) {
+    const end = yield* openEnd(path)
+    const { drain } = yield* readFrom(path, stream, log)
     return { end, drain }
   })
 
   const openInput = Effect.fnUntraced(function* (path: string) {
-    yield* makeFifo(path)
+    yield* makeFifo(libc, path)
     const { ours, theirs } = yield* attempt("open a FIFO", path, () => openInputEnds(path))
     const end = yield* containerEnd(theirs)
     return { end, pipe: yield* InputPipe.start(ours) }
   })
 
   /** The container's ends of standard output and error, and what waits for the last of them. */
-  const openOutputs = Effect.fnUntraced(function* ({ directory, logFile, stdio }: IoRequest) {
+  const openOutputs = Effect.fnUntraced(function* ({ directory, logFile, ref, stdio }: IoRequest) {
     switch (stdio.log._tag) {
       case "none":
         return { stdout: null, stderr: null, drained: Effect.void }
@@ -111,18 +80,36 @@ export const make = Effect.gen(function* () {
       }
       case "json": {
         if (logFile === null) return yield* Effect.die(new Error("a structured log without its file"))
-        const log = yield* LogWriter.open(logFile)
+        const log = yield* LogWriter.open(logFile, structured, limitsOf(stdio.log))
         const stdout = yield* openOutput(join(directory, "stdout"), "stdout", log)
         const stderr = yield* openOutput(join(directory, "stderr"), "stderr", log)
         const drained = log.patiently(Effect.all([stdout.drain, stderr.drain, log.flush], { discard: true }))
         return { stdout: stdout.end, stderr: stderr.end, drained }
+      }
+      case "fifo": {
+        const { directory } = stdio.log
+        yield* UserFifos.prepare(libc, directory, ["stdout", "stderr", ...(stdio.stdin ? ["stdin"] : [])])
+        const stdout = yield* UserFifos.openOutput(join(directory, "stdout"))
+        const stderr = yield* UserFifos.openOutput(join(directory, "stderr"))
+        return { stdout, stderr, drained: Effect.void }
+      }
+      case "binary": {
+        const { args = [], path } = stdio.log
+        const [stdout, stderr] = [yield* openEnd(join(directory, "stdout")), yield* openEnd(join(directory, "stderr"))]
+        const scope = yield* Effect.scope
+        const discard = Effect.forEach(["stdout", "stderr"] as const, (name) =>
+          Scope.provide(readFrom(join(directory, name), name, nowhere), scope)
+        )
+        const program = { ref, path, args, directory, discard: Effect.asVoid(discard) }
+        const { drained } = yield* LoggerProgram.start(program)
+        return { stdout, stderr, drained }
       }
     }
   })
 
   return Effect.fn("FifoIo.open")(function* (request: IoRequest) {
     const { drained, stderr, stdout } = yield* openOutputs(request)
-    const input = request.stdio.stdin ? yield* openInput(join(request.directory, "stdin")) : null
+    const input = request.stdio.stdin ? yield* openInput(join(inputFolder(request), "stdin")) : null
     const io: OpenIo = {
       descriptors: { stdin: input?.end.fd ?? null, stdout: stdout?.fd ?? null, stderr: stderr?.fd ?? null },
       handOver: Effect.forEach([input?.end, stdout, stderr], (end) => end?.close ?? Effect.void, { discard: true }),

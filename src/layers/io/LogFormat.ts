@@ -1,7 +1,8 @@
 /**
  * The structured log: one JSON object a line. `t` is the time at which the output was read, RFC 3339 in UTC with milliseconds; `s` is `stdout` or `stderr`;
  * `d` is the output as text, or `b` the same in base64 where it is not text (not UTF-8, or with a NUL in it); `p` is true where it does not end with a
- * newline. `{"t", "s", "lost": n}` stands for n bytes that could not be kept. The outputs of a stream, one after the other, are exactly its bytes.
+ * newline. `{"t", "s", "lost": n}` stands for n bytes that could not be kept, and `{"file": n}` begins
+ * the n-th file after a first that was full. The outputs of a stream, one after the other, are exactly its bytes.
  *
  * A record holds what one read gave. Up to 4 KiB of it are cut into a record a line, so that what is printed line by line can be read and searched line
  * by line; more than that arrives only from a process that prints faster than it is read, and stays in one piece, as a record for each of thousands of

@@ -2,16 +2,19 @@
  * The structured log of one process, on the side that writes it. Output is taken at once, without waiting, and written in batches: one write for each turn
  * of the event loop, or for all that came while the write before was under way. Nothing is lost silently: while the disk is full the last batch is tried
  * again and again, a limited amount more is kept, the rest is counted and a record tells of it when there is space. It does not wait for the disk to
- * store the data, and it does not rotate: a file that grows too large is for its batch loop to replace, between two batches.
+ * store the data. With limits it goes on to a new file between two records; where that cannot be done it stays in the old one, for what is too large is better
+ * than what is lost.
  */
 import { Clock, DateTime, Effect, Latch } from "effect"
 import type { Scope } from "effect"
 import { closeSync, constants, fstatSync, openSync, readSync, write } from "node:fs"
 import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import type { LogLimits } from "../../schema/LogTarget.ts"
 import { codeOf } from "../posix/Libc.ts"
 import { addAscii, make as makeBatch, reserve } from "./ByteBatch.ts"
 import type { ByteBatch } from "./ByteBatch.ts"
 import { diskFailure } from "./DiskFailure.ts"
+import * as LogFiles from "./LogFiles.ts"
 import { structured } from "./LogFormat.ts"
 import type { LogFormat, OutputStream } from "./LogFormat.ts"
 
@@ -33,19 +36,40 @@ const most = 1024 * 1024
 /** Larger buffers are given back when there was nothing to write for a while. */
 const keep = 64 * 1024
 const idleAfter = "1 second"
+/** More than the line with which a file begins. */
+const headerMost = 32
 /** For how many times two seconds to wait for a file that takes nothing, but did not refuse either. */
 const patience = 5
 const retryEvery = "1 second"
 
-const openFile = (path: string) =>
+/** The file that is written to, and its size. */
+interface File {
+  fd: number
+  size: number
+}
+
+const openFile = (path: string): Effect.Effect<File, ResourceExhausted | Unavailable, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
-      try: () =>
-        openSync(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o640),
+      try: () => {
+        const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW
+        const fd = openSync(path, flags, 0o640)
+        return { fd, size: fstatSync(fd).size }
+      },
       catch: (error) => diskFailure("log", "open the log", path, error)
     }),
-    (fd) => Effect.sync(() => closeSync(fd))
+    (file) => Effect.sync(() => closeSync(file.fd))
   )
+
+/** Where to stop in a batch so that a file takes whole records and no more than its limit; -1 where it is full. */
+const fitting = (batch: ByteBatch, from: number, size: number, { maxSize }: LogLimits): number => {
+  const room = maxSize - size
+  if (batch.length - from <= room) return batch.length
+  const cut = room <= 0 ? 0 : batch.bytes.subarray(from, from + room).lastIndexOf(10) + 1
+  if (cut > 0) return from + cut
+  // A record that is larger than a file has one for itself.
+  return size > headerMost ? -1 : batch.bytes.indexOf(10, from) + 1
+}
 
 /** Whether the file ends inside a record, left by a writer that was killed. */
 const endsTorn = (fd: number): boolean => {
@@ -55,9 +79,9 @@ const endsTorn = (fd: number): boolean => {
 }
 
 /** Writes a part of a batch: the number of bytes written, or the errno's name. Never interrupted, as the descriptor must stay open meanwhile. */
-const writeSome = (fd: number, batch: ByteBatch, from: number) =>
+const writeSome = (fd: number, batch: ByteBatch, from: number, to: number) =>
   Effect.callback<number | string>((resume) => {
-    write(fd, batch.bytes, from, batch.length - from, null, (error, written) =>
+    write(fd, batch.bytes, from, to - from, null, (error, written) =>
       resume(Effect.succeed(error === null ? written : codeOf(error)))
     )
   }).pipe(Effect.uninterruptible)
@@ -65,11 +89,12 @@ const writeSome = (fd: number, batch: ByteBatch, from: number) =>
 /** Opens the log for appending; closing the scope writes what is left. */
 export const open = (
   path: string,
-  format: LogFormat = structured
+  format: LogFormat = structured,
+  limits: LogLimits | null = null
 ): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
-    const fd = yield* openFile(path)
+    const file = yield* openFile(path)
     const encoders = { stdout: format.encoder("stdout"), stderr: format.encoder("stderr") }
     const lost = { stdout: 0, stderr: 0 }
     const work = Latch.makeUnsafe()
@@ -77,6 +102,7 @@ export const open = (
     let [filling, spare] = [makeBatch(), makeBatch()]
     let [written, inBatch] = [0, 0]
     let failing = false
+    let stuck = false
     let waiting: Array<() => void> = []
 
     // Both count bytes of records, from the opening on.
@@ -100,7 +126,7 @@ export const open = (
       for (const resume of resumes) resume()
     }
 
-    if (format.lines && endsTorn(fd)) {
+    if (format.lines && endsTorn(file.fd)) {
       reserve(filling, 1)
       addAscii(filling, "\n")
     }
@@ -121,17 +147,40 @@ export const open = (
       }
       return Effect.logInfo("the log can be written again")
     })
+    const rotate = (limits: LogLimits) =>
+      Effect.try({ try: () => LogFiles.rotate(path, file.fd, limits), catch: codeOf }).pipe(
+        Effect.map((next) => {
+          closeSync(file.fd)
+          Object.assign(file, next)
+          stuck = false
+          return true
+        }),
+        Effect.catch((code) => {
+          const told = stuck
+          stuck = true
+          return Effect.as(told ? Effect.void : Effect.logWarning(`the log cannot be rotated (${code})`), false)
+        })
+      )
+    /** Where to stop now; a new file first where this one is full. */
+    const nextStop = Effect.fnUntraced(function* (batch: ByteBatch, from: number) {
+      if (limits === null) return batch.length
+      const to = fitting(batch, from, file.size, limits)
+      if (to !== -1) return to
+      return (yield* rotate(limits)) ? fitting(batch, from, file.size, limits) : batch.length
+    })
     const writeBatch = Effect.gen(function* () {
       const batch = filling
       filling = spare
       inBatch = batch.length
-      for (let from = 0; from < batch.length;) {
-        const result = yield* writeSome(fd, batch, from)
+      for (let from = 0, to = 0; from < batch.length;) {
+        if (from === to) to = yield* nextStop(batch, from)
+        const result = yield* writeSome(file.fd, batch, from, to)
         if (typeof result === "string") {
           yield* failed(result)
           continue
         }
         from += result
+        file.size += result
         written += result
         inBatch -= result
         yield* progress.release

@@ -8,6 +8,8 @@ import { closeSync, mkdtempSync, realpathSync, rmdirSync, rmSync, writeSync } fr
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { isatty } from "node:tty"
+import { Unavailable } from "../../schema/Errors.ts"
+import { limitsOf } from "../../schema/LogTarget.ts"
 import type { TerminalSize } from "../../schema/Process.ts"
 import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { codeOf, Libc } from "../posix/Libc.ts"
@@ -15,6 +17,7 @@ import { maxSocketPath } from "../posix/TerminalCalls.ts"
 import { diskFailure, unavailable } from "./DiskFailure.ts"
 import { plain, structuredTerminal } from "./LogFormat.ts"
 import * as LogWriter from "./LogWriter.ts"
+import { nowhere } from "./Nowhere.ts"
 import * as PlainFile from "./PlainFile.ts"
 import * as TerminalPump from "./TerminalPump.ts"
 
@@ -22,17 +25,6 @@ const what = "terminal"
 const readSize = 64 * 1024
 /** How soon to try again where a process does not read what was typed, in milliseconds: first, and in the long run. */
 const [soon, late] = [2, 100]
-
-type Log = Pick<LogWriter.LogWriter, "add" | "end" | "onRoom" | "flush" | "patiently">
-
-/** For output that nobody wants: it has to be read all the same, or its process would wait for ever. */
-const nowhere: Log = {
-  add: () => true,
-  end: () => {},
-  onRoom: (resume) => resume(),
-  flush: Effect.void,
-  patiently: (waiting) => waiting
-}
 
 const openLog = Effect.fnUntraced(function* ({ logFile, stdio }: IoRequest) {
   switch (stdio.log._tag) {
@@ -43,9 +35,16 @@ const openLog = Effect.fnUntraced(function* ({ logFile, stdio }: IoRequest) {
       yield* Effect.map(PlainFile.open(path), closeSync)
       return yield* LogWriter.open(realpathSync(path), plain)
     }
+    case "fifo":
+    case "binary":
+      return yield* new Unavailable({
+        what,
+        problem: `it cannot log to "${stdio.log._tag}"`,
+        mend: "log to json, file or none"
+      })
     case "json":
       if (logFile === null) return yield* Effect.die(new Error("a structured log without its file"))
-      return yield* LogWriter.open(logFile, structuredTerminal)
+      return yield* LogWriter.open(logFile, structuredTerminal, limitsOf(stdio.log))
   }
 })
 

@@ -23,6 +23,13 @@ describe("berth logs", () => {
     })
   )
 
+  it.effect("prints one of the streams", () =>
+    Effect.gen(function* () {
+      const { stderr, stdout } = yield* berth(["logs", "--stream", "stderr", "web"], { daemon: yield* web })
+      assert.deepStrictEqual([stdout, stderr], ["", "oops\n"])
+    })
+  )
+
   it.effect("prints the newest lines", () =>
     Effect.gen(function* () {
       const daemon = yield* web
@@ -42,7 +49,7 @@ describe("berth logs", () => {
       task.print("stdout", " and a half\nfive\n")
       yield* Effect.yieldNow
       task.end("web", 0)
-      assert.strictEqual((yield* Fiber.join(fiber)).stdout, "three\nfour and a half\nfive\n")
+      assert.strictEqual((yield* Fiber.join(fiber)).stdout, "four and a half\nfive\n")
     })
   )
 
@@ -124,9 +131,21 @@ describe("berth attach", () => {
     Effect.gen(function* () {
       const daemon = new FakeDaemon()
       yield* berth(["run", "-d", "-i", "--id", "cat", "--rootfs", "/", "cat"], { daemon })
-      const { stdout } = yield* berth(["attach", "cat"], { daemon, stdin: ["typed"] })
+      const { stdout } = yield* berth(["attach", "--close-stdin", "cat"], { daemon, stdin: ["typed"] })
       assert.strictEqual(stdout, "typed")
       assert.strictEqual((yield* berth(["attach", "nope"])).code, 1)
+    })
+  )
+
+  it.effect("leaves the input of the process open for others, unless it is asked to end it", () =>
+    Effect.gen(function* () {
+      const daemon = new FakeDaemon()
+      yield* berth(["run", "-d", "-i", "--id", "tee", "--rootfs", "/", "sleep"], { daemon })
+      const fiber = yield* Effect.forkChild(berth(["attach", "tee"], { daemon, stdin: ["typed"] }))
+      while (daemon.requests("tasks.writeStdin").length === 0) yield* Effect.yieldNow
+      daemon.entries.get("tee")!.task!.end("tee", 0)
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(daemon.requests("tasks.closeStdin"), [])
     })
   )
 })

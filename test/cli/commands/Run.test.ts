@@ -141,6 +141,28 @@ describe("berth run", () => {
     })
   )
 
+  it.effect("says where output goes", () =>
+    Effect.gen(function* () {
+      const log = (...words: ReadonlyArray<string>) =>
+        Effect.map(berth(["run", "-d", ...words, ...rootfs, "echo"]), ({ daemon }) => {
+          const [request] = daemon.requests("tasks.create")
+          return request !== null && typeof request === "object" && "stdio" in request ? request.stdio : null
+        })
+      assert.deepStrictEqual(yield* log("--log", "json", "--log-opt", "max-size=10m", "--log-opt", "max-file=2"), {
+        stdin: false,
+        log: { _tag: "json", maxSize: 10_485_760, maxFiles: 2 }
+      })
+      assert.deepStrictEqual(yield* log("--log", "fifo:/tmp/x/../y"), {
+        stdin: false,
+        log: { _tag: "fifo", directory: "/tmp/y" }
+      })
+      assert.deepStrictEqual(yield* log("--log", "binary:/bin/log", "--log-opt", "tag=web", "--log-opt", "-v"), {
+        stdin: false,
+        log: { _tag: "binary", path: "/bin/log", args: ["tag", "web", "-v"] }
+      })
+    })
+  )
+
   it.effect("keeps labels, runtime and how to stop with the container", () =>
     Effect.gen(function* () {
       const words = [
@@ -181,11 +203,14 @@ describe("berth run", () => {
     [["--env-file=", ...rootfs, "sh"], 2, /^berth: run: --env-file: needs a value, expected a path/],
     [["--snapshot", "k", "sh"], 1, /^berth: --snapshot: not supported/],
     [["--restart", "always", ...rootfs, "sh"], 1, /^berth: --restart always: not supported/],
-    [["--log", "binary:/x", ...rootfs, "sh"], 1, /^berth: --log binary:\/x: not supported/],
+    [["--log-opt", "max-size=lots", ...rootfs, "sh"], 2, /^berth: run: --log-opt: max-size: expected a size such as/],
+    [["--log-opt", "max-size=1", ...rootfs, "sh"], 2, /^berth: run: --log-opt: .*4096/],
+    [["--log-opt", "max-file=3", ...rootfs, "sh"], 2, /^berth: run: --log-opt: max-file needs max-size/],
+    [["--log", "none", "--log-opt", "max-size=1m", ...rootfs, "sh"], 2, /^berth: run: --log-opt: only json and binary/],
     [
       ["--log", "what", ...rootfs, "sh"],
       2,
-      /^berth: run: --log: expected json, none or file:PATH, got "what" \(see berth .*--help\)\n$/
+      /^berth: run: --log: expected json, none, file:PATH, fifo:DIR or binary:PATH, got "what" \(see berth .*--help\)\n$/
     ],
     [["sh"], 2, /^berth: run: --rootfs: give --rootfs DIR or --bundle DIR \(see berth .*--help\)\n$/],
     [[...rootfs], 2, /^berth: run: <command>: is missing \(see berth .*--help\)\n$/],

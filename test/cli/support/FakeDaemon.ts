@@ -20,14 +20,18 @@ import type { OciProcess } from "../../../src/schema/OciSpec.ts"
 import { defaultStdio } from "../../../src/schema/Process.ts"
 import type { Exit, OutputChunk, Process, Stdio } from "../../../src/schema/Process.ts"
 import type { DriverInfo } from "../../../src/schema/Runtime.ts"
+import type { OutputRequest } from "../../../src/schema/Requests.ts"
 import type { Task } from "../../../src/schema/Task.ts"
 import { processInfo, sample } from "./Samples.ts"
 import { Containers } from "../../../src/services/Containers.ts"
 import { CurrentNamespace } from "../../../src/services/CurrentNamespace.ts"
 import { Events } from "../../../src/services/Events.ts"
+import * as OutputTail from "../../../src/services/OutputTail.ts"
+import { leaveOut } from "../../../src/services/OutputTail.ts"
 import { System } from "../../../src/services/System.ts"
 import { Tasks } from "../../../src/services/Tasks.ts"
 
+const none = () => ({ stdout: 0, stderr: 0 })
 const at = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
 const text = new TextDecoder()
 const reaped = { source: "reaped", oomCount: 0, memoryPeak: null } as const
@@ -90,10 +94,22 @@ class Running {
     if (data.includes("\u0004")) this.end(id, 0)
   }
 
-  output(follow: boolean, live: boolean): Stream.Stream<OutputChunk> {
+  output({ follow = false, live = false, since, stream, tail }: OutputRequest): Stream.Stream<OutputChunk> {
     const empty: OutputChunk = { stream: "stdout", at, bytes: new Uint8Array() }
-    const rest = this.#output(follow, live ? this.chunks.length : 0)
+    const { from, skip } = tail === undefined ? { from: live ? this.chunks.length : 0, skip: none() } : this.#tail(tail)
+    const rest = this.#output(follow, from).pipe(
+      Stream.flatMap((chunk) => Stream.fromIterable([leaveOut(skip, chunk)].filter((each) => each !== null))),
+      Stream.filter((chunk) => stream === undefined || chunk.stream === stream),
+      Stream.filter((chunk) => since === undefined || DateTime.isGreaterThanOrEqualTo(chunk.at, since))
+    )
     return live ? Stream.prepend(rest, [empty]) : rest
+  }
+
+  #tail(count: number) {
+    const counter = OutputTail.make(count)
+    let from = this.chunks.length
+    while (count > 0 && from > 0 && !counter.add(this.chunks[--from]));
+    return { from, skip: counter.skip() }
   }
 
   #output(follow: boolean, from: number): Stream.Stream<OutputChunk> {
@@ -456,9 +472,7 @@ export class FakeDaemon {
         this.#call(
           "tasks.output",
           request,
-          Effect.map(this.#running(request.id, request.execId), (running) =>
-            running.output(request.follow ?? false, request.live ?? false)
-          )
+          Effect.map(this.#running(request.id, request.execId), (running) => running.output(request))
         )
       ),
     writeStdin: (request) =>

@@ -1,0 +1,11 @@
+/** A log that keeps nothing: output that nobody wants has to be read all the same, or its process would wait for ever. */
+import { Effect } from "effect"
+import type { LogWriter } from "./LogWriter.ts"
+
+export const nowhere: LogWriter = {
+  add: () => true,
+  end: () => {},
+  onRoom: (resume) => resume(),
+  flush: Effect.void,
+  patiently: (waiting) => waiting
+}

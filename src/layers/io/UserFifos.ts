@@ -1,0 +1,41 @@
+/**
+ * FIFOs of the user's as the output of a process, which has them as its own descriptors: nothing is copied, and the end of a shim is not noticed. They are
+ * opened for reading and writing, so that a reader which goes or never comes cannot kill the process: it waits when the pipe is full. What is in
+ * the pipe stays readable until the process is deleted. FIFOs that are not there are made; none is ever removed.
+ */
+import { Effect } from "effect"
+import { closeSync, constants, mkdirSync, openSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { Unavailable } from "../../schema/Errors.ts"
+import type { Libc } from "../posix/Libc.ts"
+import { attempt, containerEnd, makeFifo } from "./ContainerEnds.ts"
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants
+
+/** Makes the folder and its FIFOs where they are not there. */
+export const prepare = Effect.fnUntraced(function* (
+  libc: Libc["Service"],
+  directory: string,
+  names: ReadonlyArray<string>
+) {
+  const isFolder = yield* attempt("make the folder of FIFOs", directory, () => {
+    const found = statSync(directory, { throwIfNoEntry: false })
+    if (found === undefined) mkdirSync(directory, { mode: 0o700 })
+    return found?.isDirectory() ?? true
+  })
+  if (!isFolder) {
+    return yield* new Unavailable({ what: "folder of FIFOs", problem: "it is not a folder", mend: "name another" })
+  }
+  yield* Effect.forEach(names, (name) => makeFifo(libc, join(directory, name)), { discard: true })
+})
+
+/** The container's end of an output. */
+export const openOutput = Effect.fnUntraced(function* (path: string) {
+  const end = yield* containerEnd(yield* attempt("open a FIFO", path, () => openSync(path, O_RDWR | O_NOFOLLOW)))
+  // A pipe that nobody has open forgets what is in it.
+  yield* Effect.acquireRelease(
+    attempt("open a FIFO", path, () => openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)),
+    (fd) => Effect.sync(() => closeSync(fd))
+  )
+  return end
+})
