@@ -56,8 +56,10 @@ export const settle = (
         tell(Report.Exited({ exit: lost(task.id, state.identity, now) }))
         return reports
       }
-      if (state._tag === "Starting" && !record.started) tell(Report.StartFailed())
-      if ((state._tag === "Starting" || state._tag === "Created") && record.started) tell(Report.StartDone({ at: now }))
+      // Of one that has ended nobody can say any more whether its start had failed; that it was ordered is known.
+      const hasStarted = record.started || (state._tag === "Starting" && record.exit !== null)
+      if (state._tag === "Starting" && !hasStarted) tell(Report.StartFailed())
+      if ((state._tag === "Starting" || state._tag === "Created") && hasStarted) tell(Report.StartDone({ at: now }))
       if (state._tag === "Pausing") tell(record.paused ? Report.PauseDone() : Report.PauseFailed())
       if (state._tag === "Resuming") tell(record.paused ? Report.ResumeFailed() : Report.ResumeDone())
       if (record.oomCount !== undefined) tell(Report.Oom({ count: record.oomCount }))

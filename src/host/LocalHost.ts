@@ -167,7 +167,12 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
-    const starting = Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
+    const noted = (started: boolean) => LiveProcess.note(directory, init, { started })
+    // Written down first: the runtime goes on though this host dies, and the next one must not tell of an end without a start.
+    const starting = Effect.andThen(
+      noted(true),
+      Effect.onExit(driver.start(target), (exit) => (Outcome.isSuccess(exit) ? Effect.void : noted(false)))
+    )
     yield* toTheEnd(container, starting, "started")
   })
 

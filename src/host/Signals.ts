@@ -28,13 +28,19 @@ export const makeSignals = Effect.fnUntraced(function* ({ letAllDie, letDie }: F
       )
     )
 
+  /** The end of init is that of all others: whoever is signalled after it may not come to hear of it. */
+  const initLast = ({ init }: Container, pids: ReadonlyArray<number>) => {
+    const first = init.record.identity.pid
+    return pids.includes(first) ? [...pids.filter((pid) => pid !== first), first] : pids
+  }
+
   /** To each once; to those that come while it is sent too. */
   const toAll = Effect.fnUntraced(function* (container: Container, signal: number) {
     const holders = new Map<number, Identity>()
     const done = new Set<number>()
     for (let round = 0; round < rounds; round++) {
       let news = false
-      for (const pid of yield* pidsOf(container)) {
+      for (const pid of initLast(container, yield* pidsOf(container))) {
         if (done.has(pid)) continue
         const holder = holders.get(pid)
         if (holder !== undefined && (yield* reaper.signal(holder, signal))) {

@@ -63,7 +63,7 @@ describe("settle", () => {
         made: ["StartFailed"],
         started: ["StartDone"],
         paused: ["StartDone"],
-        stillborn: ["StartFailed", one],
+        stillborn: ["StartDone", one],
         ended: ["StartDone", seven]
       },
       Running: {

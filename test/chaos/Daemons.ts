@@ -10,7 +10,7 @@ export interface Place {
   readonly state: string
 }
 
-/** How long a shim may take to be replaced, with the time that a daemon takes to come back; and what a clock is worth. Milliseconds. */
+/** How long a shim may take to be replaced, and what a clock is worth. Milliseconds. */
 const patience = 5_000
 const margin = 100
 
@@ -30,7 +30,7 @@ export const make = Effect.fnUntraced(function* (findings: Findings, place: Plac
   let daemon: Daemon = yield* born
   yield* Effect.addFinalizer((exit) => Effect.suspend(() => Scope.close(scope, exit)))
 
-  let shimless = -Infinity
+  let [shimless, daemonless] = [-Infinity, 0]
 
   const killShim = Effect.gen(function* () {
     shimless = yield* Clock.currentTimeMillis
@@ -43,9 +43,10 @@ export const make = Effect.fnUntraced(function* (findings: Findings, place: Plac
     daemon = yield* born
     const now = yield* Clock.currentTimeMillis
     // The shim's successor may not have been there yet when the daemon was killed.
-    if (now - shimless < patience) dark.push([shimless - margin, now + margin])
+    if (daemonless - shimless < patience) dark.push([Math.min(shimless, daemonless) - margin, now + margin])
   })
-  const killDaemon = Effect.sync(() => {
+  const killDaemon = Effect.gen(function* () {
+    daemonless = yield* Clock.currentTimeMillis
     counts.killsOfDaemon += 1
     kill(daemon.pid)
   })

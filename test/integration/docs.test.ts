@@ -117,7 +117,24 @@ const parse = (text: string): Schema.JsonArray | null => {
     .trim()
     .split("\n")
     .map((line) => decode(line))
-  return lines.every((line) => Option.isSome(line)) ? lines.map(({ value }) => value) : null
+  return lines.every((line) => Option.isSome(line)) ? joined(lines.map(({ value }) => value)) : null
+}
+
+const isChunk = (value: Schema.Json): value is { readonly requestId: string; readonly values: Schema.JsonArray } =>
+  typeof value === "object" && value !== null && "_tag" in value && value._tag === "Chunk"
+
+/** How much of a stream comes in one message is a matter of time: what belongs to one request counts as one. */
+const joined = (messages: Schema.JsonArray): Schema.JsonArray => {
+  const all: Array<Schema.Json> = []
+  for (const message of messages) {
+    const last = all.at(-1)
+    if (isChunk(message) && last !== undefined && isChunk(last) && last.requestId === message.requestId) {
+      all[all.length - 1] = { ...last, values: [...last.values, ...message.values] }
+    } else {
+      all.push(message)
+    }
+  }
+  return all
 }
 
 /** What is wrong with what a block printed. */

@@ -302,7 +302,7 @@ describe.skipIf(!canRunContainers)("in a terminal", () => {
         const id = yield* freshName
         const refused = yield* plainly("run", "-it", "--id", id, "--rootfs", rootfs, "sh")
         assert.strictEqual(refused.status, 2)
-        assert.match(refused.stderr, /^berth: run: --tty: the input device is not a TTY\n/)
+        assert.match(refused.stderr, /^berth: run: --tty: the input device is not a TTY \(see berth run --help\)\n/)
         // Without -i nothing is typed, and the output is as one.
         const args = ["run", "-t", "--id", id, "--rootfs", rootfs, "sh", "-c", "tty; echo error >&2; exit 8"]
         assert.deepStrictEqual(yield* plainly(...args), {
@@ -314,7 +314,7 @@ describe.skipIf(!canRunContainers)("in a terminal", () => {
         assert.match((yield* plainly("attach", id)).stderr, /the input device is not a TTY/)
         assert.match(
           (yield* plainly("exec", "-it", id, "true")).stderr,
-          /^berth: exec: --tty: the input device is not a TTY\n/
+          /^berth: exec: --tty: the input device is not a TTY \(see berth exec --help\)\n/
         )
       })
     )
