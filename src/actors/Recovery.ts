@@ -105,7 +105,16 @@ const make = Effect.gen(function* () {
     for (const [actor, tree] of before) {
       const { state } = tree.task
       // After boot, operations under way still have their callers: they get their own answers.
-      if (!boot && underWay.has(state._tag)) continue
+      if (!boot && underWay.has(state._tag)) {
+        // Unless it was their host that died behind its deed: theirs is that error, and the task runs.
+        const record = records.get(
+          processKey({ namespace: tree.task.namespace, containerId: tree.task.id, execId: null })
+        )
+        if (state._tag === "Starting" && record?.started === true) {
+          yield* actor.tell({ execId: null, input: Report.StartDone({ at: now }) })
+        }
+        continue
+      }
       for (const report of settle(tree, records, now)) yield* actor.tell(report)
     }
     const known = new Set(

@@ -167,6 +167,8 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {
     const container = yield* find(ref)
     const { driver, init, target } = container
+    // Its start was ordered by an earlier host, or by a caller that is gone.
+    if (init.record.started) return
     const noted = (started: boolean) => LiveProcess.note(directory, init, { started })
     // Written down first: the runtime goes on though this host dies, and the next one must not tell of an end without a start.
     const starting = Effect.andThen(

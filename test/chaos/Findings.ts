@@ -11,6 +11,8 @@ export interface Counts {
   killsOfDaemon: number
   killsOfShim: number
   events: number
+  /** Lines that a shim had read and not yet written when it was killed. */
+  lostLines: number
   /** Exits by how they are known. */
   readonly sources: Map<string, number>
 }
@@ -34,6 +36,7 @@ export const make = (): Findings => {
     killsOfDaemon: 0,
     killsOfShim: 0,
     events: 0,
+    lostLines: 0,
     sources
   }
   return { counts, dark: [], wrong, find: (what) => void wrong.push(what) }

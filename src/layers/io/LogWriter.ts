@@ -7,7 +7,7 @@
  */
 import { Clock, DateTime, Effect, Latch } from "effect"
 import type { Scope } from "effect"
-import { closeSync, constants, fstatSync, openSync, readSync, write } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readSync, write, writeSync } from "node:fs"
 import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
 import type { LogLimits } from "../../schema/LogTarget.ts"
 import { codeOf } from "../posix/Libc.ts"
@@ -33,6 +33,8 @@ export interface LogWriter {
 
 /** So much may wait to be written, in bytes of records, before readers have to stop. */
 const most = 1024 * 1024
+/** So much is written at once, in bytes of records. */
+const little = 8 * 1024
 /** Larger buffers are given back when there was nothing to write for a while. */
 const keep = 64 * 1024
 const idleAfter = "1 second"
@@ -207,7 +209,26 @@ export const open = (
       work.closeUnsafe()
     }).pipe(Effect.forever, Effect.forkScoped)
 
+    /**
+     * A little output goes to the file at once, in the turn in which it was read: were this process killed before the batch is written, what it has read
+     * would be lost. More than that waits for its batch, for a slow disk must not hold up everything else.
+     */
+    const writeNow = () => {
+      const { bytes, length } = filling
+      if (length > little || inBatch > 0 || failing) return
+      if (limits !== null && file.size + length > limits.maxSize) return
+      try {
+        const count = writeSync(file.fd, bytes, 0, length)
+        bytes.copyWithin(0, count, length)
+        filling.length = length - count
+        file.size += count
+        written += count
+      } catch {
+        // The batch will meet the same error, and knows what to do.
+      }
+    }
     const changed = () => {
+      if (filling.length > 0) writeNow()
       if (filling.length > 0) work.openUnsafe()
     }
     const reached = (target: number): Effect.Effect<void> =>
