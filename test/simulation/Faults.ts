@@ -1,0 +1,114 @@
+/** What goes wrong, drawn from the seed: deaths between any two turns, a bad wire, a slow or failing runtime, full disks, clients that go away, processes that die. */
+import { Effect } from "effect"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
+import type { DaemonLives } from "./DaemonLives.ts"
+import type { HostLives } from "./HostLives.ts"
+import type { Kernel } from "./Kernel.ts"
+import type { Machine } from "./Machine.ts"
+
+/** How often each is drawn, against the others. */
+const weights = {
+  "daemon killed": 5,
+  "host killed": 5,
+  "both killed": 2,
+  "wire cut": 3,
+  "wire slow": 3,
+  "exits told twice": 1,
+  "runtime fails": 3,
+  "runtime late": 3,
+  "runtime hangs": 2,
+  "store full": 2,
+  "folders full": 2,
+  "client gone": 3,
+  "process killed": 4
+}
+export type Fault = keyof typeof weights
+export const faults = Object.keys(weights) as ReadonlyArray<string> as ReadonlyArray<Fault>
+
+const commands = ["create", "start", "exec", "pause", "resume", "delete"] as const
+
+export const make = (
+  kernel: Kernel,
+  parts: {
+    readonly machine: Machine
+    readonly hosts: HostLives
+    readonly daemons: DaemonLives
+    readonly log: (line: string) => void
+    /** Makes one client go away; false where none waits. */
+    readonly hangUp: () => boolean
+  }
+) => {
+  const { daemons, hangUp, hosts, log, machine } = parts
+  const { random } = kernel
+  const { world } = machine
+  const counts = new Map<Fault, number>()
+  const onMachine = (effect: Effect.Effect<unknown>) => kernel.fork(machine.domain, effect)
+  /** Undoes it after some seconds. */
+  const forAWhile = (undo: () => void) => void kernel.after(machine.domain, random.int(100, 8_000), undo)
+
+  const runtime = (how: "fails" | "late" | "hangs"): void => {
+    const command = random.pick(commands)
+    const at = random.pick(["before", "after"] as const)
+    log(`  ${command}, ${at} it acts`)
+    const delay = how === "late" ? random.int(1, 5_000) : how === "hangs" ? random.int(5_000, 60_000) : 0
+    const fail = how === "fails" ? { fail: failed(command, "so it is drawn") } : {}
+    onMachine(world.onOperation(command, {}, { at, delay, times: 1, ...fail }))
+  }
+
+  const act: Readonly<Record<Fault, () => unknown>> = {
+    "daemon killed": daemons.kill,
+    "host killed": hosts.kill,
+    "both killed": () => {
+      const first = random.chance(0.5)
+      if (first) daemons.kill()
+      hosts.kill()
+      if (!first) daemons.kill()
+    },
+    "wire cut": hosts.cut,
+    "wire slow": () => {
+      hosts.wire.delay = random.int(5, 1_500)
+      forAWhile(() => (hosts.wire.delay = 0))
+    },
+    "exits told twice": () => {
+      hosts.wire.twice = true
+      forAWhile(() => (hosts.wire.twice = false))
+    },
+    "runtime fails": () => runtime("fails"),
+    "runtime late": () => runtime("late"),
+    "runtime hangs": () => runtime("hangs"),
+    "store full": () => {
+      daemons.disk.full = true
+      forAWhile(() => (daemons.disk.full = false))
+    },
+    "folders full": () => {
+      machine.disk.full = true
+      forAWhile(() => (machine.disk.full = false))
+    },
+    "client gone": hangUp,
+    "process killed": () => {
+      const alive = Array.from(world.inner.machine.table.values()).filter(({ ended }) => !ended)
+      const [first, ...rest] = alive
+      if (first === undefined) return false
+      return onMachine(world.inner.machine.signal(random.pick([first, ...rest]), 9))
+    }
+  }
+
+  return {
+    counts: counts as ReadonlyMap<Fault, number>,
+    total: () => Array.from(counts.values()).reduce((sum, count) => sum + count, 0),
+    /** Something goes wrong now, or soon. */
+    strike: () => {
+      const fault = random.weighted(weights)
+      log(`fault: ${fault}`)
+      if (act[fault]() !== false) counts.set(fault, (counts.get(fault) ?? 0) + 1)
+    },
+    /** From now on nothing goes wrong any more. */
+    end: () => {
+      hosts.wire.delay = 0
+      hosts.wire.twice = false
+      daemons.disk.full = false
+      machine.disk.full = false
+      for (const command of commands) onMachine(world.onOperation(command, {}, {}))
+    }
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * What is left when daemon and host are dead: the pretended machine with its processes, and the task folders. It runs in a domain of its own. The ports that a
+ * host gets of it cross over by messages, so that a runtime that was called goes on though its caller is dead, and what a dead host had open is closed by the kernel.
+ */
+import { Context, Effect, Exit, Layer, Option, Scope } from "effect"
+import * as Mock from "../../src/layers/mock/MockLayers.ts"
+import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { ResourceExhausted } from "../../src/schema/Errors.ts"
+import type { ProcessRef } from "../../src/schema/Ids.ts"
+import { processKey } from "../../src/schema/Ids.ts"
+import type { Driver } from "../../src/services/OciRuntime.ts"
+import { OciRuntime } from "../../src/services/OciRuntime.ts"
+import { OutputLog } from "../../src/services/OutputLog.ts"
+import * as MemoryTaskDirectory from "../../src/services/MemoryTaskDirectory.ts"
+import { ProcessIo } from "../../src/services/ProcessIo.ts"
+import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
+import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
+import type { Domain, Kernel } from "./Kernel.ts"
+import { valueOf } from "./Kernel.ts"
+
+export type HostPorts = OciRuntime | ProcessReaper | ProcessIo | TaskDirectory
+
+/** Wraps a port of the host, for mutations. */
+export interface HostWrap {
+  readonly directory?: (inner: TaskDirectory["Service"]) => TaskDirectory["Service"]
+  readonly reaper?: (inner: ProcessReaper["Service"], world: MockWorld["Service"]) => ProcessReaper["Service"]
+}
+
+export interface Machine {
+  readonly domain: Domain
+  readonly world: MockWorld["Service"]
+  readonly outputLog: OutputLog["Service"]
+  readonly runtime: OciRuntime["Service"]
+  readonly directory: TaskDirectory["Service"]
+  /** Task folders that exist, with a record or without. */
+  readonly folders: ReadonlySet<string>
+  /** While it is full, nothing is written to the task folders. */
+  readonly disk: { full: boolean }
+  /** The ports for a host, and what the kernel does when that host is dead. */
+  readonly portsFor: (host: Domain) => { readonly ports: Context.Context<HostPorts>; readonly close: () => void }
+}
+
+const turnsToBuild = 10_000
+
+export const make = (kernel: Kernel, options: Mock.Options, wrap: HostWrap = {}): Machine => {
+  const { random } = kernel
+  const domain = kernel.domain("machine")
+  const build = Layer.build(
+    Mock.layerBundles.pipe(Layer.provide(MemoryTaskDirectory.layer), Layer.provideMerge(Mock.layer(options)))
+  )
+  const building = kernel.fork(domain, Effect.provideService(build, Scope.Scope, Scope.makeUnsafe()))
+  for (let turn = 0; turn < turnsToBuild && building.pollUnsafe() === undefined; turn++) kernel.turn()
+  const services = valueOf(building)
+  const world = Context.get(services, MockWorld)
+  const plain = Context.get(services, TaskDirectory)
+  const runtime = Context.get(services, OciRuntime)
+  const reaper = Context.get(services, ProcessReaper)
+  const io = Context.get(services, ProcessIo)
+  const folders = new Set<string>()
+  const disk = { full: false }
+
+  const writing = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | ResourceExhausted> =>
+    Effect.suspend((): Effect.Effect<A, E | ResourceExhausted> => {
+      const late = random.chance(0.2) ? Effect.sleep(random.int(1, 20)) : Effect.void
+      if (disk.full && random.chance(0.8)) {
+        return Effect.andThen(late, Effect.fail(new ResourceExhausted({ resource: "disk", limit: 0 })))
+      }
+      return Effect.andThen(late, work)
+    })
+
+  const directory = TaskDirectory.of({
+    ...plain,
+    create: (namespace, id, spec) =>
+      writing(
+        Effect.tap(plain.create(namespace, id, spec), () =>
+          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId: null })))
+        )
+      ),
+    prepareExec: (namespace, id, execId) =>
+      writing(
+        Effect.tap(plain.prepareExec(namespace, id, execId), () =>
+          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId })))
+        )
+      ),
+    save: (record) => writing(plain.save(record)),
+    remove: (ref: ProcessRef) =>
+      Effect.tap(plain.remove(ref), () =>
+        Effect.sync(() => {
+          const key = processKey(ref)
+          for (const name of folders) if (name === key || name.startsWith(`${key}/`)) folders.delete(name)
+        })
+      )
+  })
+
+  const portsFor: Machine["portsFor"] = (host) => {
+    const open = new Set<Scope.Closeable>()
+    const there = <A, E>(effect: Effect.Effect<A, E>) => kernel.call(host, domain, effect)
+
+    const driverOf = (inner: Driver): Driver => ({
+      info: inner.info,
+      create: (target, stdio, console) => there(inner.create(target, stdio, console)),
+      start: (target) => there(inner.start(target)),
+      exec: (target, execId, process, stdio, console) => there(inner.exec(target, execId, process, stdio, console)),
+      pause: (target) => there(inner.pause(target)),
+      resume: (target) => there(inner.resume(target)),
+      delete: (target, how) => there(inner.delete(target, how)),
+      pids: (target) => there(inner.pids(target))
+    })
+
+    const ownReaper = ProcessReaper.of({
+      claim: (pid) =>
+        Effect.map(reaper.claim(pid), ({ exit, identity }) => ({
+          identity,
+          exit: there(exit)
+        })),
+      identify: reaper.identify,
+      signal: reaper.signal
+    })
+
+    const ports = Context.empty().pipe(
+      Context.add(
+        OciRuntime,
+        OciRuntime.of({ ...runtime, driver: (name) => Effect.map(runtime.driver(name), driverOf) })
+      ),
+      Context.add(ProcessReaper, wrap.reaper?.(ownReaper, world) ?? ownReaper),
+      Context.add(TaskDirectory, wrap.directory?.(directory) ?? directory),
+      Context.add(
+        ProcessIo,
+        ProcessIo.of({
+          open: Effect.fnUntraced(function* (request) {
+            const scope = Scope.makeUnsafe()
+            open.add(scope)
+            yield* Effect.addFinalizer(() => {
+              open.delete(scope)
+              return there(Scope.close(scope, Exit.void))
+            })
+            const opened = yield* there(Scope.provide(io.open(request), scope))
+            return {
+              ...opened,
+              handOver: there(opened.handOver),
+              drained: there(opened.drained),
+              write: (bytes) => there(opened.write(bytes)),
+              closeStdin: there(opened.closeStdin),
+              resize: (size) => there(opened.resize(size))
+            }
+          })
+        })
+      )
+    )
+    const close = () => {
+      for (const scope of open) kernel.fork(domain, Scope.close(scope, Exit.void))
+    }
+    return { ports, close }
+  }
+
+  return { domain, world, outputLog: Context.get(services, OutputLog), runtime, directory, folders, disk, portsFor }
+}
+
+/** Whether a folder holds a record. */
+export const hasRecord = (directory: TaskDirectory["Service"], ref: ProcessRef) =>
+  Effect.map(Effect.option(directory.load(ref)), (found) => Option.isSome(found) && Option.isSome(found.value))
