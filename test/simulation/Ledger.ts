@@ -68,11 +68,17 @@ export const make = (
       }
       case "DeleteProcess":
         processes.get(change.containerId)?.delete(change.id)
-        if (model.containers.get(change.containerId)?.execs.get(change.id) === "started") {
-          wrong(`exec ${change.id} of ${change.containerId} is forgotten, and its exit was never told`)
-        }
-        model.containers.get(change.containerId)?.execs.delete(change.id)
     }
+  }
+
+  /** Of an exec that is deleted no event tells, so that the model is told here. */
+  const forget = (change: Change) => {
+    if (change._tag !== "DeleteProcess") return
+    const execs = model.containers.get(change.containerId)?.execs
+    if (execs?.get(change.id) === "started") {
+      wrong(`exec ${change.id} of ${change.containerId} is forgotten, and its exit was never told`)
+    }
+    execs?.delete(change.id)
   }
 
   const judge = (id: string) => {
@@ -130,6 +136,7 @@ export const make = (
           if (untrue !== null) wrong(`event ${show(event)}: ${untrue}`)
         }
       }
+      changes.forEach(forget)
       const touched = new Set<string>()
       for (const change of changes) {
         touched.add(
