@@ -260,12 +260,15 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
   const { exit, identity, startedAt } = state
   switch (input._tag) {
     case "Exited":
+      // Of a task whose creation was never announced no end is announced either.
+      if (identity === null) return stay(state)
       return exit === null ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)]) : stay(state)
     case "DeleteDone": {
+      if (identity === null) return go({ _tag: "Deleted", exit: null })
       const last = exit ?? input.exit
       const events: ReadonlyArray<Payload> = [
         ...(exit === null && last !== null ? [exited(facts, last)] : []),
-        ...(identity === null ? [] : [deleted(facts, identity, last)])
+        deleted(facts, identity, last)
       ]
       return go({ _tag: "Deleted", exit: last }, events)
     }

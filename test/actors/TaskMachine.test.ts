@@ -216,9 +216,8 @@ const table: Record<string, Record<string, string>> = {
     Kill: "- (Signal)",
     Delete: "refused: created stopped",
     Force: "- (Cancel Delete)",
-    DeleteDone: "Deleted+exit [exit]",
+    DeleteDone: "Deleted",
     DeleteFailed: "Deleted",
-    Exited: "Deleting+exit [exit]",
     "*": "-"
   },
   Deleted: {
