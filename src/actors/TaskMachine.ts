@@ -224,7 +224,8 @@ const live = (facts: Facts, state: Live, input: Input): Next => {
         })
       )
     case "Delete": {
-      const gone: TaskState = { _tag: "Deleting", identity, startedAt, exit: null }
+      const frozen = state._tag === "Paused" || state._tag === "Resuming"
+      const gone: TaskState = { _tag: "Deleting", identity, startedAt, exit: null, ...(frozen ? { paused: true } : {}) }
       if (!input.force) return reject(state, "created", "stopped")
       return state._tag === "Pausing" || state._tag === "Resuming"
         ? go(gone, [], Operation.Cancel(), Operation.Delete())
@@ -275,7 +276,8 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
     case "DeleteFailed":
       if (identity === null) return go({ _tag: "Deleted", exit: null })
       if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
-      return go(startedAt === null ? { _tag: "Created", identity } : { _tag: "Running", identity, startedAt })
+      if (startedAt === null) return go({ _tag: "Created", identity })
+      return go({ _tag: state.paused === true ? "Paused" : "Running", identity, startedAt })
     case "Signal":
       return exit === null
         ? go(state, [], Operation.Signal({ signal: input.signal, all: input.all, thaw: false }))

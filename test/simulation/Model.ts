@@ -100,7 +100,7 @@ export const agreed = (state: TaskState): ReadonlyArray<Status> => {
     case "Deleting":
       if (state.exit !== null) return ["stopped"]
       if (state.identity === null) return ["none"]
-      return state.startedAt === null ? ["created"] : ["running", "paused"]
+      return state.startedAt === null ? ["created"] : state.paused === true ? ["paused"] : ["running"]
   }
 }
 
