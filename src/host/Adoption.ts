@@ -1,11 +1,11 @@
 /**
- * Takes over what an earlier host of the same folder left. What has ended meanwhile is told with what the kernel still knows, but not before all are here: the
+ * Takes over what an earlier host of the same folder left, and clears what it had begun to make. What has ended meanwhile is told with what the kernel still knows, but not before all are here: the
  * end of init waits for those of its execs.
  */
-import { DateTime, Deferred, Effect, Exit, Option, Scope } from "effect"
+import { DateTime, Deferred, Effect, Exit, Option, Scope, Semaphore } from "effect"
 import type { Fiber } from "effect"
 import { NotFound } from "../schema/Errors.ts"
-import type { HostedRecord } from "../schema/Host.ts"
+import type { HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
@@ -54,7 +54,17 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
       const forgotten = Deferred.makeUnsafe<boolean>()
       // Its end may lie long back, and what was done about it is not known.
       if (exit !== null) Deferred.doneUnsafe(forgotten, Effect.succeed(false))
-      containers.set(key, { target, driver, init: live, execs, underWay, forgotten, maybeFrozen: record.paused })
+      const removal = Semaphore.makeUnsafe(1)
+      containers.set(key, {
+        target,
+        driver,
+        init: live,
+        execs,
+        underWay,
+        forgotten,
+        removal,
+        maybeFrozen: record.paused
+      })
     }
     if (exit !== null) return null
     const found = yield* reaper.identify(identity.pid)
@@ -77,6 +87,24 @@ export const adoptAll = Effect.fnUntraced(function* ({ containers, terminals, wa
     )
   })
 
+  /** An earlier host died while it made this: nobody was ever told of it. Which driver it was is not known; one that knows nothing of it does nothing. */
+  const clear = Effect.fnUntraced(function* (ref: Ref) {
+    if (ref.execId === null) {
+      const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: directory.directory(ref) }
+      for (const { available, name } of yield* runtime.list) {
+        if (!available) continue
+        const driver = yield* runtime.driver(name)
+        yield* driver.delete(target, { force: true })
+      }
+    }
+    yield* directory.remove(ref)
+  })
+
+  for (const ref of yield* directory.unfinished) {
+    yield* Effect.catch(clear(ref), (error) =>
+      Effect.logWarning(`cannot clear what is left of ${processKey(ref)}: ${error.message}`)
+    )
+  }
   const left = yield* directory.list
   const initsFirst = left.toSorted((a, b) => Number(a.ref.execId !== null) - Number(b.ref.execId !== null))
   const taken = yield* Effect.forEach(initsFirst, takeOver)

@@ -3,7 +3,7 @@
  * owns: that execs end before their init (the rest of an exit's way is in `LiveProcess.ts`), that a create or an exec which fails or is interrupted leaves nothing
  * behind. What runs already it takes over (`Adoption.ts`).
  */
-import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
+import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope, Semaphore } from "effect"
 import { AlreadyExists, NotFound, RuntimeFailed, Unavailable } from "../schema/Errors.ts"
 import type {
   ContainerRef,
@@ -27,12 +27,12 @@ import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { adoptAll } from "./Adoption.ts"
 import type { Container } from "./Container.ts"
+import { endAll, killPatience, sigkill } from "./Ending.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import { makeTerminals } from "./Terminals.ts"
 import { makeWatchers } from "./Watchers.ts"
 
-const sigkill = 9
 /** How long the runtime may go on with a container whose init has ended. */
 const endPatience = "1 second"
 
@@ -45,9 +45,6 @@ const endedMeanwhile = (runtime: string) =>
     detail: "the container ended while the runtime was still at work on it",
     log: []
   })
-
-/** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
-const killPatience = "10 seconds"
 
 const make = Effect.gen(function* () {
   const runtime = yield* OciRuntime
@@ -111,9 +108,11 @@ const make = Effect.gen(function* () {
     yield* Deferred.succeed(forgotten, Outcome.isSuccess(done))
   })
 
-  /** One step of undoing: the next are taken even where it fails. */
+  /** One step of undoing: the next are taken even where it fails, which is false. */
   const undone = <E extends { readonly message: string }>(ref: Ref, step: Effect.Effect<void, E>) =>
-    Effect.catch(step, (error) => Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`))
+    Effect.catch(Effect.as(step, true), (error) =>
+      Effect.as(Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`), false)
+    )
 
   const createContainer = Effect.fnUntraced(function* (request: CreateRequest) {
     const { containerId, logFile, namespace, stdio } = request
@@ -161,6 +160,7 @@ const make = Effect.gen(function* () {
           execs,
           underWay,
           forgotten,
+          removal: Semaphore.makeUnsafe(1),
           maybeFrozen: false
         })
         yield* watch(init, child, execs)
@@ -173,9 +173,10 @@ const make = Effect.gen(function* () {
           : Effect.gen(function* () {
               yield* terminals.forget(ref)
               if (target !== null) containers.delete(containerKey(ref))
-              if (target !== null && created) yield* undone(ref, driver.delete(target, { force: true }))
+              const left = target !== null && created && !(yield* undone(ref, driver.delete(target, { force: true })))
               yield* Scope.close(processScope, Outcome.void)
-              if (target !== null) yield* undone(ref, directory.remove(ref))
+              // By its folder the next create of that id, or the next host, finds what could not be destroyed.
+              if (target !== null && !left) yield* undone(ref, directory.remove(ref))
             })
       )
     )
@@ -298,14 +299,14 @@ const make = Effect.gen(function* () {
     yield* toTheEnd(container, Effect.andThen(resuming, LiveProcess.note(directory, init, { paused: false })))
   })
 
-  /** Kills what is left and waits until its exits are told, or patience ends. */
-  const endAll = Effect.fnUntraced(function* ({ driver, init, maybeFrozen, target, underWay }: Container) {
-    yield* Effect.forEach(Array.from(underWay), Fiber.interrupt, { discard: true })
-    if (init.record.exit !== null) return
-    yield* reaper.signal(init.record.identity, sigkill)
-    // A frozen process takes no signal on cgroup v1.
-    if (maybeFrozen) yield* Effect.ignore(driver.resume(target))
-    yield* Deferred.await(init.told).pipe(Effect.timeoutOption(killPatience))
+  const destroy = Effect.fnUntraced(function* (container: Container) {
+    yield* endAll(reaper, container)
+    const { driver, execs, forgotten, init, target } = container
+    const force = init.record.exit === null
+    if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
+    for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
+    yield* directory.remove(init.record.ref)
+    containers.delete(containerKey(target))
   })
 
   const remove = Effect.fn("ProcessHost.delete")(function* (
@@ -317,13 +318,9 @@ const make = Effect.gen(function* () {
     yield* terminals.forget({ ...ref, execId: null })
     const container = containers.get(key)
     if (container === undefined) return { init: null, execs: [] }
-    yield* endAll(container)
-    const { driver, execs, forgotten, init, target } = container
-    const force = init.record.exit === null
-    if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
-    for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
-    yield* directory.remove(init.record.ref)
-    containers.delete(key)
+    const { execs, init, removal } = container
+    const destroying = Effect.suspend(() => (containers.get(key) === container ? destroy(container) : Effect.void))
+    yield* removal.withPermit(destroying)
     return {
       init: init.record.exit,
       execs: Array.from(execs).flatMap(([execId, { record }]) =>

@@ -170,5 +170,10 @@ export const layer = (options: { readonly state: string }): Layer.Layer<TaskDire
       return records
     }).pipe(Effect.withSpan("TaskDirectory.list"))
 
-    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, remove })
+    const unfinished = Effect.flatMap(
+      reading(refs),
+      Effect.filter((ref) => Effect.match(load(ref), { onSuccess: Option.isNone, onFailure: () => false }))
+    ).pipe(Effect.withSpan("TaskDirectory.unfinished"))
+
+    return TaskDirectory.of({ directory, create, prepareExec, save, load, list, unfinished, remove })
   })

@@ -9,6 +9,7 @@ import { TaskDirectory } from "./TaskDirectory.ts"
 const make = (): TaskDirectory["Service"] => {
   /** By process; a folder that has no record yet holds `null`. */
   const folders = new Map<string, HostedRecord | null>()
+  const refs = new Map<string, ProcessRef>()
   const directory = (ref: ProcessRef) =>
     `/memory/tasks/${containerKey(ref)}${ref.execId === null ? "" : `/exec/${ref.execId}`}`
   const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : 1)
@@ -20,6 +21,7 @@ const make = (): TaskDirectory["Service"] => {
         const ref = { namespace, containerId, execId: null }
         if (folders.has(processKey(ref))) return Effect.fail(new AlreadyExists({ kind: "task", id: containerId }))
         folders.set(processKey(ref), null)
+        refs.set(processKey(ref), ref)
         return Effect.succeed(directory(ref))
       }),
     prepareExec: (namespace, containerId, execId) =>
@@ -28,6 +30,7 @@ const make = (): TaskDirectory["Service"] => {
         if (!folders.has(containerKey(ref))) return Effect.fail(new NotFound({ kind: "task", id: containerId }))
         if (folders.has(processKey(ref))) return Effect.fail(new AlreadyExists({ kind: "exec", id: execId }))
         folders.set(processKey(ref), null)
+        refs.set(processKey(ref), ref)
         return Effect.succeed(directory(ref))
       }),
     save: (record) =>
@@ -43,6 +46,12 @@ const make = (): TaskDirectory["Service"] => {
       }),
     load: (ref) => Effect.sync(() => Option.fromNullishOr(folders.get(processKey(ref)))),
     list: Effect.sync(() => [...folders].sort(byKey).flatMap(([, record]) => (record === null ? [] : [record]))),
+    unfinished: Effect.sync(() =>
+      [...folders].sort(byKey).flatMap(([key, record]) => {
+        const ref = refs.get(key)
+        return record === null && ref !== undefined ? [ref] : []
+      })
+    ),
     remove: (ref) =>
       Effect.sync(() => {
         const key = processKey(ref)

@@ -31,6 +31,8 @@ export class TaskDirectory extends Context.Service<
     readonly load: (ref: ProcessRef) => Effect.Effect<Option.Option<HostedRecord>, Unavailable>
     /** Every record of every task, init before its execs; unreadable ones are skipped and logged. */
     readonly list: Effect.Effect<ReadonlyArray<HostedRecord>, Unavailable>
+    /** Every folder without a record, init before its execs: what was to live in it was never brought to an end. */
+    readonly unfinished: Effect.Effect<ReadonlyArray<ProcessRef>, Unavailable>
     /**
      * Removes the folder of an exec, or of a task with everything in it; nothing to remove is a success. Unavailable while a folder within that is not one
      * of the above has something in it, such as a root filesystem that is mounted there.

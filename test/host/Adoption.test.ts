@@ -5,9 +5,10 @@ import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { RuntimeName } from "../../src/schema/Ids.ts"
+import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
-import { refOf, sh, text } from "../layers/mock/support.ts"
+import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
 import { atOnce, settled } from "../support/atOnce.ts"
 import { Disk, exec, forever, ground, left, nothing, running, watching, web } from "./support.ts"
 import type { Ground } from "./support.ts"
@@ -68,6 +69,18 @@ describe("a host that follows another", () => {
         })
       )
     }).pipe(Effect.scoped))
+
+  test("clears what the one before had begun to make and did not come to write down", () =>
+    Effect.gen(function* () {
+      const world = yield* MockWorld
+      const directory = yield* TaskDirectory
+      const bundle = yield* directory.create(web.namespace, web.containerId, specOf(forever))
+      const driver = yield* (yield* OciRuntime).driver(RuntimeName.make("mock"))
+      yield* driver.create({ ...refOf("web"), bundle }, { stdin: null, stdout: null, stderr: null })
+      assert.deepStrictEqual(yield* world.containers, ["default/web"])
+      yield* life(Effect.void)
+      assert.deepStrictEqual(yield* left, nothing)
+    }))
 
   test("keeps a paused container paused", () =>
     Effect.gen(function* () {

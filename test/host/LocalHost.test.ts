@@ -33,13 +33,15 @@ describe("a create that fails leaves nothing, and the id is free", () => {
     )
   }
 
-  test("not even where the runtime cannot undo it: its descriptors are closed", () =>
+  test("but for its folder where the runtime cannot undo it: by that the next create does", () =>
     Effect.gen(function* () {
       yield* (yield* Disk).fail(1)
       yield* (yield* MockWorld).failNext("delete", failed("delete", "busy"))
       assert.match(yield* failure(create()), /^ResourceExhausted/)
       assert.deepStrictEqual(yield* (yield* MockWorld).descriptors, [])
-      assert.deepInclude(yield* left, { records: [], folder: "free" })
+      assert.deepInclude(yield* left, { records: [], folder: "taken", processes: 1 })
+      yield* create()
+      assert.deepInclude(yield* left, { folder: "taken", processes: 1, containers: ["default/web"] })
     }))
 })
 

@@ -49,6 +49,23 @@ export const taskDirectorySuite = (layer: Layer.Layer<TaskDirectory>): void => {
     it.effect(name, () => Effect.provide(body, layer))
 
   test(
+    "knows the folders that never got a record, init before its execs",
+    Effect.gen(function* () {
+      const unfinished = TaskDirectory.use((folders) => folders.unfinished)
+      assert.deepStrictEqual(yield* unfinished, [])
+      yield* create()
+      yield* prepareExec("one")
+      yield* prepareExec("two")
+      assert.deepStrictEqual(yield* unfinished, [init, exec("one"), exec("two")])
+      yield* save(record(init))
+      yield* save(record(exec("two")))
+      assert.deepStrictEqual(yield* unfinished, [exec("one")])
+      yield* remove(exec("one"))
+      assert.deepStrictEqual(yield* unfinished, [])
+    })
+  )
+
+  test(
     "keeps records as they are, and replaces them",
     Effect.gen(function* () {
       yield* create()
