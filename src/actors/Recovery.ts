@@ -4,6 +4,7 @@
  */
 import { DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
+import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import type { TaskState } from "../schema/TaskState.ts"
 import { MetadataStore } from "../services/MetadataStore.ts"
@@ -68,6 +69,12 @@ export const settle = (
 /** States in which an operation is waiting for the host's answer. */
 const underWay: ReadonlySet<TaskState["_tag"]> = new Set(["Creating", "Starting", "Pausing", "Resuming", "Deleting"])
 
+const isBusy = ({ execs, task }: Tree, execId: ExecId | null): boolean => {
+  if (execId === null) return underWay.has(task.state._tag)
+  const state = execs.get(execId)?.state._tag
+  return state === "Starting" || state === "Deleting"
+}
+
 const make = Effect.gen(function* () {
   const actors = yield* Actors
   const host = yield* ProcessHost
@@ -85,10 +92,10 @@ const make = Effect.gen(function* () {
     const now = yield* DateTime.now
     const records = new Map(snapshot.map((record) => [processKey(record.ref), record]))
     for (const [actor, tree] of before) {
-      const { state } = tree.task
-      // After boot, operations under way still have their callers: they get their own answers.
-      if (!boot && underWay.has(state._tag)) continue
-      for (const report of settle(tree, records, now)) yield* actor.tell(report)
+      for (const report of settle(tree, records, now)) {
+        // After boot, operations under way still have their callers: they get their own answers. An exit that was missed is told to them too.
+        if (boot || report.input._tag === "Exited" || !isBusy(tree, report.execId)) yield* actor.tell(report)
+      }
     }
     const known = new Set(
       actors

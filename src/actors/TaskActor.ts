@@ -131,7 +131,7 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     for (const each of orders) {
       const previous = underWay.get(each.execId)
       if (each.operation._tag === "Cancel") {
-        if (previous !== undefined) yield* Effect.forkIn(Fiber.interrupt(previous), scope, { startImmediately: true })
+        if (previous !== undefined) yield* Effect.forkIn(Fiber.interrupt(previous), scope)
         underWay.delete(each.execId)
         continue
       }
@@ -145,7 +145,7 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     operation: Effect.Effect<Outcome>,
     reply: Reply | null
   ) {
-    const fiber = yield* operation.pipe(
+    const fiber = yield* Effect.interruptible(operation).pipe(
       Effect.onExit((outcome) => {
         if (Ended.isSuccess(outcome)) {
           return report({ _tag: "Report", ...outcome.value, reply })
@@ -160,8 +160,8 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       }),
       Effect.asVoid,
       Effect.ignoreCause,
-      // At once: one that is cancelled before its first turn would never come to answer its caller.
-      Effect.forkIn(scope, { startImmediately: true })
+      // One that is cancelled before its first turn must still come to answer its caller.
+      Effect.forkIn(scope, { uninterruptible: true })
     )
     if (!exclusive) return
     underWay.set(execId, fiber)
