@@ -5,6 +5,7 @@ import type { DaemonLives } from "./DaemonLives.ts"
 import type { HostLives } from "./HostLives.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Machine } from "./Machine.ts"
+import { commands } from "./Machine.ts"
 
 /** How often each is drawn, against the others. */
 const weights = {
@@ -24,8 +25,6 @@ const weights = {
 }
 export type Fault = keyof typeof weights
 export const faults = Object.keys(weights) as ReadonlyArray<string> as ReadonlyArray<Fault>
-
-const commands = ["create", "start", "exec", "pause", "resume", "delete"] as const
 
 export const make = (
   kernel: Kernel,
@@ -51,6 +50,7 @@ export const make = (
     const at = random.pick(["before", "after"] as const)
     log(`  ${command}, ${at} it acts`)
     const delay = how === "late" ? random.int(1, 5_000) : how === "hangs" ? random.int(5_000, 60_000) : 0
+    if (how !== "fails" && at === "before") return void machine.delays.set(command, delay)
     const fail = how === "fails" ? { fail: failed(command, "so it is drawn") } : {}
     onMachine(world.onOperation(command, {}, { at, delay, times: 1, ...fail }))
   }
@@ -108,6 +108,7 @@ export const make = (
       hosts.wire.twice = false
       daemons.disk.full = false
       machine.disk.full = false
+      machine.delays.clear()
       for (const command of commands) onMachine(world.onOperation(command, {}, {}))
     }
   }

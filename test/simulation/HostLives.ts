@@ -97,7 +97,8 @@ export const make = (
       daemon,
       lost: () => {
         underWay.delete(call)
-        kernel.after(daemon, latency(), lost)
+        // They share one connection: whoever waits on it learns of its end at the same time.
+        kernel.after(daemon, 0, lost)
       },
       stop: () => {
         underWay.delete(call)

@@ -2,13 +2,14 @@
  * What is left when daemon and host are dead: the pretended machine with its processes, and the task folders. It runs in a domain of its own. The ports that a
  * host gets of it cross over by messages, so that a runtime that was called goes on though its caller is dead, and what a dead host had open is closed by the kernel.
  */
-import { Context, Effect, Exit, Layer, Option, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Option, Scheduler, Scope } from "effect"
 import * as Mock from "../../src/layers/mock/MockLayers.ts"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ResourceExhausted } from "../../src/schema/Errors.ts"
 import type { ProcessRef } from "../../src/schema/Ids.ts"
 import { processKey } from "../../src/schema/Ids.ts"
-import type { Driver } from "../../src/services/OciRuntime.ts"
+import type { Driver, DriverError } from "../../src/services/OciRuntime.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { OutputLog } from "../../src/services/OutputLog.ts"
 import * as MemoryTaskDirectory from "../../src/services/MemoryTaskDirectory.ts"
@@ -36,9 +37,16 @@ export interface Machine {
   readonly folders: ReadonlySet<string>
   /** While it is full, nothing is written to the task folders. */
   readonly disk: { full: boolean }
+  /** How many milliseconds the next call of the runtime takes before it acts. Past its deadline it fails instead. */
+  readonly delays: Map<Command, number>
   /** The ports for a host, and what the kernel does when that host is dead. */
   readonly portsFor: (host: Domain) => { readonly ports: Context.Context<HostPorts>; readonly close: () => void }
 }
+
+export const commands = ["create", "start", "exec", "pause", "resume", "delete"] as const
+export type Command = (typeof commands)[number]
+/** Of a call of the runtime, in milliseconds. */
+const deadline = 30_000
 
 const turnsToBuild = 10_000
 
@@ -58,6 +66,7 @@ export const make = (kernel: Kernel, options: Mock.Options, wrap: HostWrap = {})
   const io = Context.get(services, ProcessIo)
   const folders = new Set<string>()
   const disk = { full: false }
+  const delays = new Map<Command, number>()
 
   const writing = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | ResourceExhausted> =>
     Effect.suspend((): Effect.Effect<A, E | ResourceExhausted> => {
@@ -94,16 +103,53 @@ export const make = (kernel: Kernel, options: Mock.Options, wrap: HostWrap = {})
 
   const portsFor: Machine["portsFor"] = (host) => {
     const open = new Set<Scope.Closeable>()
+    let closed = false
     const there = <A, E>(effect: Effect.Effect<A, E>) => kernel.call(host, domain, effect)
+
+    /** A call of the runtime that has not acted yet goes down with its host; it acts in one turn. What it has done when it is interrupted is undone. */
+    const call = <A>(
+      command: Command,
+      effect: Effect.Effect<A, DriverError>,
+      undo: (made: A) => Effect.Effect<unknown, unknown> = () => Effect.void
+    ): Effect.Effect<A, DriverError> =>
+      Effect.suspend(() => {
+        const delay = delays.get(command) ?? 0
+        delays.delete(command)
+        let made: Option.Option<A> = Option.none()
+        const acting = Effect.provideService(
+          Effect.suspend(() =>
+            closed ? Effect.never : Effect.tap(effect, (value) => Effect.sync(() => (made = Option.some(value))))
+          ),
+          Scheduler.PreventSchedulerYield,
+          true
+        )
+        if (delay <= deadline) {
+          const undoing = Effect.suspend(() =>
+            Option.match(made, { onNone: () => Effect.void, onSome: (value) => Effect.ignore(there(undo(value))) })
+          )
+          return Effect.andThen(
+            Effect.sleep(delay),
+            Effect.onInterrupt(there(acting), () => undoing)
+          )
+        }
+        return Effect.andThen(Effect.sleep(deadline), Effect.fail(failed(command, "no answer in time", "deadline")))
+      })
+    const kill = (pid: number) =>
+      Effect.suspend(() => {
+        const proc = world.inner.machine.table.get(pid)
+        return proc === undefined ? Effect.void : world.inner.machine.signal(proc, 9)
+      })
 
     const driverOf = (inner: Driver): Driver => ({
       info: inner.info,
-      create: (target, stdio, console) => there(inner.create(target, stdio, console)),
-      start: (target) => there(inner.start(target)),
-      exec: (target, execId, process, stdio, console) => there(inner.exec(target, execId, process, stdio, console)),
-      pause: (target) => there(inner.pause(target)),
-      resume: (target) => there(inner.resume(target)),
-      delete: (target, how) => there(inner.delete(target, how)),
+      create: (target, stdio, console) =>
+        call("create", inner.create(target, stdio, console), () => inner.delete(target, { force: true })),
+      start: (target) => call("start", inner.start(target)),
+      exec: (target, id, process, stdio, console) =>
+        call("exec", inner.exec(target, id, process, stdio, console), kill),
+      pause: (target) => call("pause", inner.pause(target)),
+      resume: (target) => call("resume", inner.resume(target)),
+      delete: (target, how) => call("delete", inner.delete(target, how)),
       pids: (target) => there(inner.pids(target))
     })
 
@@ -148,12 +194,23 @@ export const make = (kernel: Kernel, options: Mock.Options, wrap: HostWrap = {})
       )
     )
     const close = () => {
+      closed = true
       for (const scope of open) kernel.fork(domain, Scope.close(scope, Exit.void))
     }
     return { ports, close }
   }
 
-  return { domain, world, outputLog: Context.get(services, OutputLog), runtime, directory, folders, disk, portsFor }
+  return {
+    domain,
+    world,
+    outputLog: Context.get(services, OutputLog),
+    runtime,
+    directory,
+    folders,
+    disk,
+    delays,
+    portsFor
+  }
 }
 
 /** Whether a folder holds a record. */

@@ -114,7 +114,7 @@ export const agreedExec = (state: ProcessState): ExecStatus | null => {
     case "Stopped":
       return "exited"
     case "Deleting":
-      return state.exit !== null ? "exited" : state.startedAt === null ? "added" : "started"
+      return state.startedAt === null ? "added" : state.exit === null ? "started" : "exited"
     case "Deleted":
       return null
   }

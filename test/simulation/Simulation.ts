@@ -16,6 +16,7 @@ import * as Operations from "./Operations.ts"
 import type { Operation } from "./Operations.ts"
 import * as Random from "./Random.ts"
 import * as Subscribers from "./Subscribers.ts"
+import { compare } from "./Reality.ts"
 import * as Truth from "./Truth.ts"
 
 /** Wraps ports with something that is wrong, to see that it is found. */
@@ -192,6 +193,7 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
     faults.end()
     go(Infinity, calm)
     if (!daemons.isUp() || !hosts.isUp()) wrong("daemon or host is not up in the calm")
+    for (const difference of compare(ledger, machine)) wrong(`in the calm: ${difference}`)
     for (const { operation } of waiting) if (!operation.patient) wrong(`never answered: ${operation.line}`)
   }
   if (violations.length === 0) {
@@ -202,6 +204,11 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
       }
       if (ledger.containers.has(id)) ask(operations.of("containers.delete", id, "x"))
       go(Infinity, 60_000)
+    }
+    // What a host could not undo, the next one does.
+    if (trace.some((line) => line.includes("rollback of"))) {
+      hosts.kill()
+      go(Infinity, 10_000)
     }
     for (const { operation } of waiting) wrong(`never answered, though its task is gone: ${operation.line}`)
     for (const one of subscribers.behind()) wrong(`a subscriber did not get it all: ${one} of ${ledger.last()}`)
