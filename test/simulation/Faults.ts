@@ -1,11 +1,46 @@
 /** What goes wrong, drawn from the seed: deaths between any two turns, a bad wire, a slow or failing runtime, full disks, clients that go away, processes that die. */
-import { Effect } from "effect"
+import { Deferred, Effect, Scheduler } from "effect"
+import type { Proc } from "../../src/layers/mock/MockProcess.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
+import { program } from "../../src/layers/mock/MockScript.ts"
+import { containerKey, ContainerId, Namespace } from "../../src/schema/Ids.ts"
 import type { DaemonLives } from "./DaemonLives.ts"
 import type { HostLives } from "./HostLives.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Machine } from "./Machine.ts"
-import { commands } from "./Machine.ts"
+import { commands, pids } from "./Machine.ts"
+
+/** Programs of this machine that are none of berth's: one of them gets the pid of a process that has just ended while no host was watching. */
+const makeForeign = ({ world }: Machine) => {
+  const { machine } = world.inner
+  const namespace = Namespace.make("foreign")
+  const birth = {
+    args: ["foreign"],
+    program: program({ runFor: "forever" }),
+    stdio: { stdin: null, stdout: null, stderr: null }
+  }
+  let count = 0
+  return {
+    take: (proc: Proc) =>
+      Effect.gen(function* () {
+        yield* machine.signal(proc, 9)
+        yield* Deferred.await(proc.exit)
+        for (let attempt = 0; attempt < pids && !machine.table.has(proc.identity.pid); attempt++) {
+          const of = { namespace, containerId: ContainerId.make(`${++count}`) }
+          const other = yield* machine.create(of, true, birth)
+          machine.claim(other)
+          const made = machine.containers.get(containerKey(of))
+          if (other.identity.pid !== proc.identity.pid && made !== undefined) yield* machine.destroy(made)
+        }
+      }).pipe(Effect.provideService(Scheduler.PreventSchedulerYield, true)),
+    end: Effect.suspend(() =>
+      Effect.forEach(
+        Array.from(machine.containers.values()).filter((container) => container.namespace === namespace),
+        machine.destroy
+      )
+    )
+  }
+}
 
 /** How often each is drawn, against the others. */
 const weights = {
@@ -21,7 +56,8 @@ const weights = {
   "store full": 2,
   "folders full": 2,
   "client gone": 3,
-  "process killed": 4
+  "process killed": 4,
+  "pid taken": 1
 }
 export type Fault = keyof typeof weights
 export const faults = Object.keys(weights) as ReadonlyArray<string> as ReadonlyArray<Fault>
@@ -38,6 +74,11 @@ export const make = (
   }
 ) => {
   const { daemons, hangUp, hosts, log, machine } = parts
+  const foreign = makeForeign(machine)
+  const living = () =>
+    Array.from(machine.world.inner.machine.table.values()).filter(
+      ({ ended, ref }) => !ended && ref.namespace !== "foreign"
+    )
   const { random } = kernel
   const { world } = machine
   const counts = new Map<Fault, number>()
@@ -86,10 +127,18 @@ export const make = (
     },
     "client gone": hangUp,
     "process killed": () => {
-      const alive = Array.from(world.inner.machine.table.values()).filter(({ ended }) => !ended)
-      const [first, ...rest] = alive
+      const [first, ...rest] = living()
       if (first === undefined) return false
       return onMachine(world.inner.machine.signal(random.pick([first, ...rest]), 9))
+    },
+    "pid taken": () => {
+      const [first, ...rest] = living().filter(({ kind }) => kind !== "child")
+      if (first === undefined || !machine.fewPids) return false
+      const proc = random.pick([first, ...rest])
+      log(`  ${proc.identity.pid}`)
+      hosts.kill()
+      onMachine(foreign.take(proc))
+      return forAWhile(() => onMachine(foreign.end))
     }
   }
 
@@ -109,6 +158,7 @@ export const make = (
       daemons.disk.full = false
       machine.disk.full = false
       machine.delays.clear()
+      onMachine(foreign.end)
       for (const command of commands) onMachine(world.onOperation(command, {}, {}))
     }
   }

@@ -37,6 +37,8 @@ export interface Machine {
   readonly folders: ReadonlySet<string>
   /** While it is full, nothing is written to the task folders. */
   readonly disk: { full: boolean }
+  /** Its pids are used again soon. */
+  readonly fewPids: boolean
   /** How many milliseconds the next call of the runtime takes before it acts. Past its deadline it fails instead. */
   readonly delays: Map<Command, number>
   /** The ports for a host, and what the kernel does when that host is dead. */
@@ -45,13 +47,21 @@ export interface Machine {
 
 export const commands = ["create", "start", "exec", "pause", "resume", "delete"] as const
 export type Command = (typeof commands)[number]
+/** As many as a machine with few of them has. */
+export const pids = 25
 /** Of a call of the runtime, in milliseconds. */
 const deadline = 30_000
 
 const turnsToBuild = 10_000
 
-export const make = (kernel: Kernel, options: Mock.Options, wrap: HostWrap = {}): Machine => {
+export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
   const { random } = kernel
+  const fewPids = random.chance(0.6)
+  const options: Mock.Options = {
+    freezer: random.chance(0.3) ? "v1" : "v2",
+    firstPid: 100,
+    ...(fewPids ? { lastPid: 99 + pids } : {})
+  }
   const domain = kernel.domain("machine")
   const build = Layer.build(
     Mock.layerBundles.pipe(Layer.provide(MemoryTaskDirectory.layer), Layer.provideMerge(Mock.layer(options)))
@@ -208,6 +218,7 @@ export const make = (kernel: Kernel, options: Mock.Options, wrap: HostWrap = {})
     directory,
     folders,
     disk,
+    fewPids,
     delays,
     portsFor
   }

@@ -73,11 +73,7 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
     violations.push(what)
   }
   const kernel = Kernel.make(random, (line) => log(line))
-  const machine = Machine.make(
-    kernel,
-    { freezer: random.chance(0.3) ? "v1" : "v2", firstPid: 100, lastPid: random.chance(0.5) ? 124 : 4_000_000 },
-    mutation
-  )
+  const machine = Machine.make(kernel, mutation)
   const { lines } = machine.world.inner.machine
   const truth = Truth.make(lines)
   const ledger = Ledger.make(truth, kernel.now, wrong, log)
