@@ -172,11 +172,12 @@ const make = Effect.gen(function* () {
           ? Effect.void
           : Effect.gen(function* () {
               yield* terminals.forget(ref)
-              if (target !== null) containers.delete(containerKey(ref))
               const left = target !== null && created && !(yield* undone(ref, driver.delete(target, { force: true })))
               yield* Scope.close(processScope, Outcome.void)
-              // By its folder the next create of that id, or the next host, finds what could not be destroyed.
-              if (target !== null && !left) yield* undone(ref, directory.remove(ref))
+              // What could not be destroyed is found by a deletion, or by its folder: by the next create of that id, or the next host.
+              if (target === null || left) return
+              containers.delete(containerKey(ref))
+              yield* undone(ref, directory.remove(ref))
             })
       )
     )

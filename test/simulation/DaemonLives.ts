@@ -2,7 +2,7 @@
  * The lives of the daemon, one after the other over the same store: the real actors, recovery, event bus and registries. What it was doing when it is killed is cut off;
  * of a commit that was under way the store has all or nothing.
  */
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Scope } from "effect"
 import * as Berth from "../../src/actors/Berth.ts"
 import { ResourceExhausted, Unavailable } from "../../src/schema/Errors.ts"
 import type { BerthError } from "../../src/schema/Errors.ts"
@@ -108,7 +108,7 @@ export const make = (
     kernel.after(domain, delay, () => {
       kernel.fork(domain, boot).addObserver((exit) => {
         if (!domain.alive) return
-        if (Exit.isFailure(exit)) return wrong(`the daemon does not start: ${exit.cause}`)
+        if (Exit.isFailure(exit)) return wrong(`the daemon does not start: ${Cause.pretty(exit.cause)}`)
         log(`${domain.name} is up`)
         life.api = exit.value
       })

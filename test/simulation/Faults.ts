@@ -20,12 +20,13 @@ const makeForeign = ({ world }: Machine) => {
     stdio: { stdin: null, stdout: null, stderr: null }
   }
   let count = 0
+  let over = false
   return {
     take: (proc: Proc) =>
       Effect.gen(function* () {
         yield* machine.signal(proc, 9)
         yield* Deferred.await(proc.exit)
-        for (let attempt = 0; attempt < pids && !machine.table.has(proc.identity.pid); attempt++) {
+        for (let attempt = 0; !over && attempt < pids && !machine.table.has(proc.identity.pid); attempt++) {
           const of = { namespace, containerId: ContainerId.make(`${++count}`) }
           const other = yield* machine.create(of, true, birth)
           machine.claim(other)
@@ -33,6 +34,8 @@ const makeForeign = ({ world }: Machine) => {
           if (other.identity.pid !== proc.identity.pid && made !== undefined) yield* machine.destroy(made)
         }
       }).pipe(Effect.provideService(Scheduler.PreventSchedulerYield, true)),
+    /** From now on there are none. */
+    stop: () => void (over = true),
     end: Effect.suspend(() =>
       Effect.forEach(
         Array.from(machine.containers.values()).filter((container) => container.namespace === namespace),
@@ -43,24 +46,24 @@ const makeForeign = ({ world }: Machine) => {
 }
 
 /** How often each is drawn, against the others. */
-const weights = {
-  "daemon killed": 5,
-  "host killed": 5,
-  "both killed": 2,
-  "wire cut": 3,
-  "wire slow": 3,
-  "exits told twice": 1,
-  "runtime fails": 3,
-  "runtime late": 3,
-  "runtime hangs": 2,
-  "store full": 2,
-  "folders full": 2,
-  "client gone": 3,
-  "process killed": 4,
-  "pid taken": 1
-}
-export type Fault = keyof typeof weights
-export const faults = Object.keys(weights) as ReadonlyArray<string> as ReadonlyArray<Fault>
+const weights = [
+  ["daemon killed", 5],
+  ["host killed", 5],
+  ["both killed", 2],
+  ["wire cut", 3],
+  ["wire slow", 3],
+  ["exits told twice", 1],
+  ["runtime fails", 3],
+  ["runtime late", 3],
+  ["runtime hangs", 2],
+  ["store full", 2],
+  ["folders full", 2],
+  ["client gone", 3],
+  ["process killed", 4],
+  ["pid taken", 1]
+] as const
+export type Fault = (typeof weights)[number][0]
+export const faults: ReadonlyArray<Fault> = weights.map(([fault]) => fault)
 
 export const make = (
   kernel: Kernel,
@@ -158,6 +161,7 @@ export const make = (
       daemons.disk.full = false
       machine.disk.full = false
       machine.delays.clear()
+      foreign.stop()
       onMachine(foreign.end)
       for (const command of commands) onMachine(world.onOperation(command, {}, {}))
     }

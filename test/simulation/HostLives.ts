@@ -3,7 +3,7 @@
  * delays them, lets different ones overtake each other, and may break: then every call under way has failed for the daemon, whether the host has done it or not.
  */
 import type { Context } from "effect"
-import { Effect, Exit, Layer, Queue, Scope, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Queue, Scope, Stream } from "effect"
 import type { Fiber } from "effect"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import { ShimLost } from "../../src/schema/Errors.ts"
@@ -74,7 +74,7 @@ export const make = (
     kernel.after(domain, random.chance(0.5) ? random.int(0, 300) : 0, () => {
       kernel.fork(domain, up).addObserver((exit) => {
         if (!domain.alive) return
-        if (Exit.isFailure(exit)) throw new Error(`the host does not start: ${exit.cause}`)
+        if (Exit.isFailure(exit)) throw new Error(`the host does not start: ${Cause.pretty(exit.cause)}`)
         log(`${domain.name} is up`)
         life.service = exit.value
         for (const go of life.waiting.splice(0)) go(exit.value)

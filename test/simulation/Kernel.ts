@@ -3,7 +3,7 @@
  * none of its fibers takes another turn and none of its finalizers runs, as after kill -9. Which fiber of which domain goes next is drawn from the seed, and so
  * is where a fiber yields. Nothing here waits for the real clock or the real event loop.
  */
-import { Clock, Context, Duration, Effect, Exit, Logger, Scheduler } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Logger, Scheduler } from "effect"
 import type { Fiber } from "effect"
 import type { Random } from "./Random.ts"
 
@@ -185,6 +185,6 @@ const text = (message: unknown): string =>
 export const valueOf = <A, E>(fiber: Fiber.Fiber<A, E>): A => {
   const exit = fiber.pollUnsafe()
   if (exit === undefined) throw new Error("it goes on")
-  if (Exit.isFailure(exit)) throw new Error(`it failed: ${exit.cause}`)
+  if (Exit.isFailure(exit)) throw new Error(`it failed: ${Cause.pretty(exit.cause)}`)
   return exit.value
 }

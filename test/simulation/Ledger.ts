@@ -162,13 +162,12 @@ export const make = (
 }
 
 /** An event in one line. */
-export const show = (event: Event): string => {
-  const { containerId, id, execId, exitStatus, pid, source }: Readonly<Record<string, unknown>> = { ...event.event }
-  const more = [
-    exitStatus === undefined ? [] : [`status ${String(exitStatus)}`],
-    pid === undefined ? [] : [`pid ${String(pid)}`],
-    source === undefined ? [] : [String(source)]
-  ].flat()
-  const whose = [containerId ?? id, execId].filter((part) => part != null).join("/")
-  return [event.seq, event.topic, whose, ...more].join(" ")
-}
+export const show = ({ event, seq, topic }: Event): string =>
+  [
+    `${seq} ${topic}`,
+    "containerId" in event ? event.containerId : event.id,
+    ...("execId" in event && event.execId !== null ? [event.execId] : []),
+    ...("exitStatus" in event ? [`status ${event.exitStatus}`] : []),
+    ...("pid" in event ? [`pid ${event.pid}`] : []),
+    ...("source" in event ? [event.source] : [])
+  ].join(" ")

@@ -9,6 +9,7 @@ import { Containers } from "../../src/services/Containers.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
 import type { Api } from "./DaemonLives.ts"
 import type { Ledger } from "./Ledger.ts"
+import type { Status } from "./Model.ts"
 import type { Random } from "./Random.ts"
 
 export interface Operation {
@@ -50,15 +51,13 @@ export const names = [
 export type Name = (typeof names)[number]
 
 /** What suits a task in that status; the rest is asked too, but less. */
-const fitting = {
+const fitting: Readonly<Record<Status, Readonly<Partial<Record<Name, number>>>>> = {
   none: { "containers.create": 3, create: 6, "containers.delete": 1, "containers.update": 1 },
   created: { start: 6, exec: 1, delete: 1, signal: 1, wait: 1 },
   running: { exec: 4, startExec: 4, deleteExec: 2, pause: 2, signal: 2, stop: 1, wait: 1, delete: 1, pids: 1 },
   paused: { resume: 4, delete: 1, stop: 1, signal: 1, deleteExec: 1 },
   stopped: { delete: 6, wait: 1, start: 1, processes: 1 }
-} as const
-
-const anyOf = Object.fromEntries(names.map((name) => [name, 1])) as Readonly<Record<Name, number>>
+}
 
 const program = (random: Random): ReadonlyArray<string> => {
   const shell = (text: string) => ["sh", "-c", text]
@@ -132,10 +131,12 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
 
   const draw = (): Operation => {
     const id = random.pick(ids)
-    const name = random.chance(0.75)
-      ? random.weighted<Name>({ ...none, ...fitting[ledger.status(id)] })
-      : random.weighted(anyOf)
-    return of(name, id, random.pick(execIds))
+    const fits = fitting[ledger.status(id)]
+    const all = !random.chance(0.75)
+    const name = random.weighted(names.map((name) => [name, all ? 1 : (fits[name] ?? 0)] as const))
+    const [known, ...others] = Array.from(ledger.processes.get(id)?.keys() ?? [])
+    const sensible = known !== undefined && name !== "exec" && random.chance(0.7)
+    return of(name, id, random.pick(sensible ? [known, ...others] : execIds))
   }
 
   const of = (name: Name, id: string, exec: string): Operation => {
@@ -314,5 +315,3 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
   return { draw, of, forced, ids }
 }
 export type Operations = ReturnType<typeof make>
-
-const none = Object.fromEntries(names.map((name) => [name, 0])) as Readonly<Record<Name, number>>

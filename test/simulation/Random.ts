@@ -7,7 +7,7 @@ export interface Random {
   readonly chance: (probability: number) => boolean
   readonly pick: <A>(from: readonly [A, ...ReadonlyArray<A>]) => A
   /** One of the names, each as likely as its weight. */
-  readonly weighted: <Name extends string>(weights: Readonly<Record<Name, number>>) => Name
+  readonly weighted: <Name extends string>(weights: ReadonlyArray<readonly [Name, number]>) => Name
 }
 
 /** Numbers by mulberry32. */
@@ -25,11 +25,10 @@ export const make = (seed: number): Random => {
     int,
     chance: (probability) => next() < probability,
     pick: (from) => from[int(0, from.length - 1)] ?? from[0],
-    weighted: <Name extends string>(weights: Readonly<Record<Name, number>>) => {
-      const names = Object.keys(weights) as ReadonlyArray<string> as ReadonlyArray<Name>
-      let left = next() * names.reduce((sum, name) => sum + weights[name], 0)
-      for (const name of names) {
-        left -= weights[name]
+    weighted: (weights) => {
+      let left = next() * weights.reduce((sum, [, weight]) => sum + weight, 0)
+      for (const [name, weight] of weights) {
+        left -= weight
         if (left < 0) return name
       }
       throw new Error("nothing to draw from")

@@ -55,6 +55,13 @@ interface Asked {
 
 const defaultSteps = 240
 const minFaults = 8
+/** What a step is, each as often as that. */
+const mix = [
+  ["ask", 60],
+  ["fault", 10],
+  ["time", 18],
+  ["subscribe", 1]
+] as const
 /** More turns in one moment than any work takes. */
 const livelock = 300_000
 const calm = 180_000
@@ -167,7 +174,7 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
   let step = 0
   for (; step < steps && violations.length === 0; step++) {
     const late = (minFaults * step) / steps > faults.total()
-    switch (late ? "fault" : random.weighted({ ask: 60, fault: 10, time: 18, subscribe: 1 })) {
+    switch (late ? "fault" : random.weighted(mix)) {
       case "ask":
         ask(operations.draw())
         break
