@@ -96,6 +96,12 @@ const make = Effect.gen(function* () {
         // After boot, operations under way still have their callers: they get their own answers. An exit that was missed is told to them too.
         if (boot || report.input._tag === "Exited" || !isBusy(tree, report.execId)) yield* actor.tell(report)
       }
+      const exit = records.get(
+        processKey({ namespace: tree.task.namespace, containerId: tree.task.id, execId: null })
+      )?.exit
+      if (!boot && tree.task.state._tag === "Creating" && exit) {
+        yield* actor.tell({ execId: null, input: Report.Exited({ exit }) })
+      }
     }
     const known = new Set(
       actors

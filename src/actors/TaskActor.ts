@@ -107,7 +107,8 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     const exit = last(tree.task.state)
     if (exit !== null) yield* Deferred.succeed(exitOf(null), exit)
     for (const [execId, { state }] of tree.execs) {
-      const exit = last(state)
+      // Of one whose start was never announced no end is announced either.
+      const exit = "startedAt" in state && state.startedAt === null ? null : last(state)
       if (exit !== null) yield* Deferred.succeed(exitOf(execId), exit)
     }
     for (const execId of before.execs.keys()) {

@@ -305,6 +305,8 @@ const make = Effect.gen(function* () {
     const { driver, execs, forgotten, init, target } = container
     const force = init.record.exit === null
     if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
+    // What only the runtime could end has ended now: its exit is told, should the answer to this call be lost.
+    if (force) yield* Deferred.await(init.told).pipe(Effect.timeoutOption(endPatience))
     for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
     yield* directory.remove(init.record.ref)
     containers.delete(containerKey(target))
