@@ -70,6 +70,8 @@ export const settle = (
 const underWay: ReadonlySet<TaskState["_tag"]> = new Set(["Creating", "Starting", "Pausing", "Resuming", "Deleting"])
 
 const isBusy = ({ execs, task }: Tree, execId: ExecId | null): boolean => {
+  // The deletion of what was half-made may have nobody who waits for it, and must be asked for again.
+  if (task.state._tag === "Deleting" && task.state.identity === null) return false
   if (execId === null) return underWay.has(task.state._tag)
   const state = execs.get(execId)?.state._tag
   return state === "Starting" || state === "Deleting"

@@ -274,7 +274,8 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
       return go({ _tag: "Deleted", exit: last }, events)
     }
     case "DeleteFailed":
-      if (identity === null) return go({ _tag: "Deleted", exit: null })
+      // The host may still hold what it was making.
+      if (identity === null) return stay(state)
       if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
       if (startedAt === null) return go({ _tag: "Created", identity })
       return go({ _tag: state.paused === true ? "Paused" : "Running", identity, startedAt })

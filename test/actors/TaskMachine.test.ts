@@ -217,7 +217,6 @@ const table: Record<string, Record<string, string>> = {
     Delete: "refused: created stopped",
     Force: "- (Cancel Delete)",
     DeleteDone: "Deleted",
-    DeleteFailed: "Deleted",
     "*": "-"
   },
   Deleted: {

@@ -89,7 +89,8 @@ export const make = (
     daemon: Domain,
     what: (service: Service) => Effect.Effect<A, HostError>,
     done: (exit: Exit.Exit<A, HostError>) => void,
-    lost: () => void
+    lost: () => void,
+    delay: () => number = latency
   ) => {
     const life = current
     let fiber: Fiber.Fiber<A, HostError> | null = null
@@ -109,7 +110,7 @@ export const make = (
     }
     underWay.add(call)
     const go = (service: Service) =>
-      kernel.after(life.domain, latency(), () => {
+      kernel.after(life.domain, delay(), () => {
         if (!underWay.has(call)) return
         fiber = kernel.fork(life.domain, what(service))
         fiber.addObserver((exit) => {
@@ -167,7 +168,9 @@ export const make = (
               () => {
                 channel.splice(0)
                 end(new ShimLost({ problem: "it stopped" }))
-              }
+              },
+              // A connection keeps its order: no call that is made after it is carried out before it.
+              () => 0
             )
             return { call, queue }
           }),
