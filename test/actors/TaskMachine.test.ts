@@ -261,3 +261,16 @@ it("a task that removes itself begins to on its exit", () => {
   const running: TaskState = { _tag: "Running", ...live }
   assert.strictEqual(describe(running, Report.Exited({ exit }), true), "Deleting+exit [exit] (Delete)")
 })
+
+it("a task that was paused is paused again when its deletion fails, and running it was not", () => {
+  for (const [from, to] of [
+    ["Running", "Running"],
+    ["Pausing", "Running"],
+    ["Paused", "Paused"],
+    ["Resuming", "Paused"]
+  ] as const) {
+    const deleting = transition(facts, { _tag: from, ...live }, Command.Delete({ force: true })).state
+    const failed = transition(facts, deleting, Report.DeleteFailed())
+    assert.deepStrictEqual([failed.state, failed.events], [{ _tag: to, ...live }, []])
+  }
+})

@@ -194,6 +194,24 @@ describe("a deletion", () => {
     { freezer: "v1" }
   )
 
+  test("waits for one that is under way, so that none comes late and hits the next container of that name", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      const world = yield* MockWorld
+      yield* running()
+      // The newest rule counts first: the runtime does not forget the container by itself, so that the deletion asks it, and waits.
+      yield* world.onOperation("delete", {}, { delay: "5 seconds", times: 1 })
+      yield* world.failNext("delete", failed("delete", "busy"))
+      const first = yield* waits("the first", host.delete(web))
+      const second = yield* waits("the second", host.delete(web))
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual((yield* atOnce("the first", Fiber.join(first))).init?.exitStatus, 137)
+      assert.strictEqual((yield* atOnce("the second", Fiber.join(second))).init?.exitStatus, 137)
+      yield* running()
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* world.processes(web)).length, 1)
+    }))
+
   test("that the runtime refuses leaves the container, to be deleted later with the same answer", () =>
     Effect.gen(function* () {
       const host = yield* ProcessHost
