@@ -172,7 +172,8 @@ const make = Effect.gen(function* () {
           ? Effect.void
           : Effect.gen(function* () {
               yield* terminals.forget(ref)
-              const left = target !== null && created && !(yield* undone(ref, driver.delete(target, { force: true })))
+              const made = created || Outcome.hasInterrupts(exit)
+              const left = target !== null && made && !(yield* undone(ref, driver.delete(target, { force: true })))
               yield* Scope.close(processScope, Outcome.void)
               // What could not be destroyed is found by a deletion, or by its folder: by the next create of that id, or the next host.
               if (target === null || left) return
@@ -305,7 +306,6 @@ const make = Effect.gen(function* () {
     const { driver, execs, forgotten, init, target } = container
     const force = init.record.exit === null
     if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
-    // What only the runtime could end has ended now: its exit is told, should the answer to this call be lost.
     if (force) yield* Deferred.await(init.told).pipe(Effect.timeoutOption(endPatience))
     for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
     yield* directory.remove(init.record.ref)
