@@ -115,7 +115,8 @@ const creating = (facts: Facts, state: Of<"Creating">, input: Input): Next => {
         topic: "/tasks/create",
         event: { containerId: facts.containerId, pid: identity.pid, bundle: input.bundle, terminal: facts.terminal }
       }
-      return state.exit === null
+      // A late exit of the task that had this id before is not its own.
+      return state.exit?.pid !== identity.pid
         ? go({ _tag: "Created", identity }, [event])
         : after(go({ _tag: "Created", identity }, [event]), end(facts, identity, null, state.exit))
     }
