@@ -119,10 +119,10 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
     case "Deleting":
       switch (input._tag) {
         case "Exited":
-          return state.exit === null ? go({ ...state, exit: input.exit }, [exited(facts, input.exit)]) : stay(state)
+          return state.exit === null ? go({ ...state, exit: input.exit }, endOf(facts, state, input.exit)) : stay(state)
         case "DeleteDone": {
           const exit = state.exit ?? input.exit
-          return go({ _tag: "Deleted", exit }, state.exit === null && exit !== null ? [exited(facts, exit)] : [])
+          return go({ _tag: "Deleted", exit }, state.exit === null && exit !== null ? endOf(facts, state, exit) : [])
         }
         case "DeleteFailed": {
           const { exit, identity, startedAt } = state
@@ -171,6 +171,9 @@ const stopped = (identity: Identity, since: DateTime.Utc, exit: Exit): ProcessSt
   startedAt: DateTime.min(since, exit.exitedAt),
   exit
 })
+/** Of an exec whose start was never announced no end is announced either. */
+const endOf = (facts: Facts, { startedAt }: { readonly startedAt: DateTime.Utc | null }, exit: Exit) =>
+  startedAt === null ? [] : [exited(facts, exit)]
 
 const exited = (facts: Facts, exit: Exit): Payload => ({
   topic: "/tasks/exit",

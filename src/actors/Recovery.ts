@@ -4,6 +4,7 @@
  */
 import { DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
+import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import type { TaskState } from "../schema/TaskState.ts"
 import { MetadataStore } from "../services/MetadataStore.ts"
@@ -86,6 +87,14 @@ const late = (change: Extract<HostEvent, { readonly _tag: "Changed" }>["change"]
 /** States in which an operation is waiting for the host's answer. */
 const underWay: ReadonlySet<TaskState["_tag"]> = new Set(["Creating", "Starting", "Pausing", "Resuming", "Deleting"])
 
+const isBusy = ({ execs, task }: Tree, execId: ExecId | null): boolean => {
+  // The deletion of what was half-made may have nobody who waits for it, and must be asked for again.
+  if (task.state._tag === "Deleting" && task.state.identity === null) return false
+  if (execId === null) return underWay.has(task.state._tag)
+  const state = execs.get(execId)?.state._tag
+  return state === "Starting" || state === "Deleting"
+}
+
 const make = Effect.gen(function* () {
   const actors = yield* Actors
   const host = yield* ProcessHost
@@ -103,19 +112,18 @@ const make = Effect.gen(function* () {
     const now = yield* DateTime.now
     const records = new Map(snapshot.map((record) => [processKey(record.ref), record]))
     for (const [actor, tree] of before) {
-      const { state } = tree.task
-      // After boot, operations under way still have their callers: they get their own answers.
-      if (!boot && underWay.has(state._tag)) {
-        // Unless it was their host that died behind its deed: theirs is that error, and the task runs.
-        const record = records.get(
-          processKey({ namespace: tree.task.namespace, containerId: tree.task.id, execId: null })
-        )
-        if (state._tag === "Starting" && record?.started === true) {
-          yield* actor.tell({ execId: null, input: Report.StartDone({ at: now }) })
-        }
-        continue
+      for (const report of settle(tree, records, now)) {
+        // After boot, operations under way still have their callers: they get their own answers. An exit that was missed is told to them too.
+        // And where their host died behind its deed, theirs is that error, and the task runs.
+        const isFact = report.input._tag === "Exited" || (report.execId === null && report.input._tag === "StartDone")
+        if (boot || isFact || !isBusy(tree, report.execId)) yield* actor.tell(report)
       }
-      for (const report of settle(tree, records, now)) yield* actor.tell(report)
+      const exit = records.get(
+        processKey({ namespace: tree.task.namespace, containerId: tree.task.id, execId: null })
+      )?.exit
+      if (!boot && tree.task.state._tag === "Creating" && exit) {
+        yield* actor.tell({ execId: null, input: Report.Exited({ exit }) })
+      }
     }
     const known = new Set(
       actors

@@ -110,7 +110,8 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     const exit = last(tree.task.state)
     if (exit !== null) yield* Deferred.succeed(exitOf(null), exit)
     for (const [execId, { state }] of tree.execs) {
-      const exit = last(state)
+      // Of one whose start was never announced no end is announced either.
+      const exit = "startedAt" in state && state.startedAt === null ? null : last(state)
       if (exit !== null) yield* Deferred.succeed(exitOf(execId), exit)
     }
     for (const execId of before.execs.keys()) {
@@ -148,7 +149,7 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     operation: Effect.Effect<Outcome>,
     reply: Reply | null
   ) {
-    const fiber = yield* operation.pipe(
+    const fiber = yield* Effect.interruptible(operation).pipe(
       Effect.onExit((outcome) => {
         if (Ended.isSuccess(outcome)) {
           return report({ _tag: "Report", ...outcome.value, reply })
@@ -163,7 +164,8 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       }),
       Effect.asVoid,
       Effect.ignoreCause,
-      Effect.forkIn(scope)
+      // One that is cancelled before its first turn must still come to answer its caller.
+      Effect.forkIn(scope, { uninterruptible: true })
     )
     if (!exclusive) return
     underWay.set(execId, fiber)
@@ -202,10 +204,22 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
   const later = (message: Extract<Message, { readonly _tag: "Report" }>) =>
     Effect.asVoid(Effect.forkIn(Effect.delay(report(message), "1 second"), scope))
 
+  /** What was done to a process that was over by then, or being deleted, is no success: nobody was told of it, and nobody will be. */
+  const tooLate = (next: Step, { execId, input }: Addressed): BerthError | null => {
+    if (next.changes.length > 0 || next.events.length > 0 || input._tag === "Exited") return null
+    const state = execId === null ? tree.task.state._tag : (tree.execs.get(execId)?.state._tag ?? "Deleted")
+    const found = { Stopped: "stopped", Deleting: "being deleted", Deleted: "deleted" } as const
+    return state === "Stopped" || state === "Deleting" || state === "Deleted"
+      ? new FailedPrecondition({ operation: `go on with "${execId ?? id}"`, found: found[state], allowed: [] })
+      : null
+  }
+
   /** A report is a fact: where the store cannot take it now, it is queued again and tried later. */
   const onReport = Effect.fnUntraced(function* (message: Extract<Message, { readonly _tag: "Report" }>) {
+    let overtaken: BerthError | null = null
     for (const [index, report] of message.reports.entries()) {
       const next = step(tree, report)
+      overtaken = tooLate(next, report)
       const outcome = yield* Effect.result(commit(next))
       if (outcome._tag === "Failure") {
         yield* Effect.logWarning(`task ${id}: cannot store what happened, trying again: ${outcome.failure.message}`)
@@ -214,7 +228,8 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       yield* order(next.operations, null)
     }
     if (message.reply === null) return
-    yield* message.error === null ? Deferred.succeed(message.reply, tree) : Deferred.fail(message.reply, message.error)
+    const error = message.error ?? overtaken
+    yield* error === null ? Deferred.succeed(message.reply, tree) : Deferred.fail(message.reply, error)
   })
 
   const handle = (message: Message): Effect.Effect<unknown> => {

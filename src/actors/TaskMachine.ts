@@ -109,7 +109,8 @@ const creating = (facts: Facts, state: Of<"Creating">, input: Input): Next => {
         topic: "/tasks/create",
         event: { containerId: facts.containerId, pid: identity.pid, bundle: input.bundle, terminal: facts.terminal }
       }
-      return state.exit === null
+      // A late exit of the task that had this id before is not its own.
+      return state.exit?.pid !== identity.pid
         ? go({ _tag: "Created", identity }, [event])
         : after(go({ _tag: "Created", identity }, [event]), end(facts, identity, null, state.exit))
     }
@@ -214,7 +215,8 @@ const live = (facts: Facts, state: Live, input: Input): Next => {
     case "Signal":
       return go(state, [], signalling(input))
     case "Delete": {
-      const gone: TaskState = { _tag: "Deleting", identity, startedAt, exit: null }
+      const frozen = state._tag === "Paused" || state._tag === "Resuming"
+      const gone: TaskState = { _tag: "Deleting", identity, startedAt, exit: null, ...(frozen ? { paused: true } : {}) }
       if (!input.force) return reject(state, "created", "stopped")
       return state._tag === "Pausing" || state._tag === "Resuming"
         ? go(gone, [], Operation.Cancel(), Operation.Delete())
@@ -270,7 +272,8 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
       // Something may be left of what was never known, so it is not gone: another deletion may end better.
       if (identity === null) return stay(state)
       if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
-      return go(startedAt === null ? { _tag: "Created", identity } : { _tag: "Running", identity, startedAt })
+      if (startedAt === null) return go({ _tag: "Created", identity })
+      return go({ _tag: state.paused === true ? "Paused" : "Running", identity, startedAt })
     case "Signal":
       return exit === null ? go(state, [], signalling(input)) : finished(state)
     case "Delete":

@@ -51,6 +51,10 @@ export const make = Effect.gen(function* () {
   const create = (request: CreateRequest): Effect.Effect<Outcome> =>
     host.create(request).pipe(
       Effect.map(({ bundle, identity }) => reported(toInit(TaskMachine.Report.CreateDone({ identity, bundle })))),
+      // Its answer may have been lost on the way: the store has no such task, so the host may not keep one.
+      Effect.tapError(() =>
+        Effect.ignore(host.delete({ namespace: request.namespace, containerId: request.containerId }))
+      ),
       Effect.tapError(() => outputLog.remove({ ...request, execId: null })),
       orElse([toInit(TaskMachine.Report.CreateFailed())])
     )

@@ -82,9 +82,11 @@ const make = Effect.gen(function* () {
 
   const watch = yield* makeEndings({ containers, tell: watchers.tell })
 
-  /** One step of undoing: the next are taken even where it fails. */
+  /** One step of undoing: the next are taken even where it fails, which is false. */
   const undone = <E extends { readonly message: string }>(ref: Ref, step: Effect.Effect<void, E>) =>
-    Effect.catch(step, (error) => Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`))
+    Effect.catch(Effect.as(step, true), (error) =>
+      Effect.as(Effect.logWarning(`rollback of ${processKey(ref)}: ${error.message}`), false)
+    )
 
   const createContainer = Effect.fnUntraced(function* (request: CreateRequest) {
     const { containerId, logFile, namespace, stdio } = request
@@ -137,10 +139,13 @@ const make = Effect.gen(function* () {
           ? Effect.void
           : Effect.gen(function* () {
               yield* terminals.forget(ref)
-              if (target !== null) containers.delete(containerKey(ref))
-              if (target !== null && created) yield* undone(ref, driver.delete(target, { force: true }))
+              const made = created || Outcome.hasInterrupts(exit)
+              const left = target !== null && made && !(yield* undone(ref, driver.delete(target, { force: true })))
               yield* Scope.close(processScope, Outcome.void)
-              if (target !== null) yield* undone(ref, directory.remove(ref))
+              // What could not be destroyed is found by a deletion, or by its folder: by the next create of that id, or the next host.
+              if (target === null || left) return
+              containers.delete(containerKey(ref))
+              yield* undone(ref, directory.remove(ref))
             })
       )
     )
@@ -169,12 +174,7 @@ const make = Effect.gen(function* () {
     const { driver, init, target } = container
     // Its start was ordered by an earlier host, or by a caller that is gone.
     if (init.record.started) return
-    const noted = (started: boolean) => LiveProcess.note(directory, init, { started })
-    // Written down first: the runtime goes on though this host dies, and the next one must not tell of an end without a start.
-    const starting = Effect.andThen(
-      noted(true),
-      Effect.onExit(driver.start(target), (exit) => (Outcome.isSuccess(exit) ? Effect.void : noted(false)))
-    )
+    const starting = Effect.andThen(driver.start(target), LiveProcess.note(directory, init, { started: true }))
     yield* toTheEnd(container, starting, "started")
   })
 
@@ -256,6 +256,8 @@ const make = Effect.gen(function* () {
     const { driver, execs, forgotten, init, target } = container
     const force = init.record.exit === null
     if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
+    // What patience did not see the runtime may have brought about.
+    if (force) yield* Deferred.await(init.told).pipe(Effect.timeoutOption("1 second"))
     for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
     yield* directory.remove(init.record.ref)
     containers.delete(key)

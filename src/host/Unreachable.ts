@@ -28,6 +28,7 @@ export const driverOf = (runtime: OciRuntime["Service"], name: RuntimeName, prob
     resume: (target) => Effect.flatMap(found, (driver) => driver.resume(target)),
     update: (target, resources) => Effect.flatMap(found, (driver) => driver.update(target, resources)),
     delete: (target, options) => Effect.flatMap(found, (driver) => driver.delete(target, options)),
+    hasStarted: (target) => Effect.flatMap(found, (driver) => driver.hasStarted(target)),
     pids: (target) => Effect.flatMap(found, (driver) => driver.pids(target))
   }
 }

@@ -28,7 +28,8 @@ export const TaskState = Schema.TaggedUnion({
   Paused: live,
   Resuming: live,
   Stopped: { identity: Identity, startedAt: Schema.NullOr(at), exit: Exit },
-  Deleting: deleting,
+  /** `paused`: it was, and is again if the deletion fails. */
+  Deleting: { ...deleting, paused: Schema.optionalKey(Schema.Literal(true)) },
   Deleted: held
 })
 export type TaskState = typeof TaskState.Type

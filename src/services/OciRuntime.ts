@@ -53,6 +53,8 @@ export interface Driver {
   readonly update: (target: Target, changes: Resources) => Effect.Effect<Updated, DriverError>
   /** Removes every trace; `force` kills what still runs. A container that is not there is a success. */
   readonly delete: (target: Target, options: { readonly force: boolean }) => Effect.Effect<void, DriverError>
+  /** Whether init was started, as the runtime has it; false while it waits for that. */
+  readonly hasStarted: (target: Target) => Effect.Effect<boolean, DriverError>
   /** Every pid in the container, as the host sees them. */
   readonly pids: (target: Target) => Effect.Effect<ReadonlyArray<number>, DriverError>
 }

@@ -134,9 +134,9 @@ const table: Record<string, Record<string, string>> = {
     Force: "- (Cancel Delete)",
     StartDone: "-",
     StartFailed: "-",
-    DeleteDone: "Deleted+exit [exit]",
+    DeleteDone: "Deleted+exit",
     DeleteFailed: "Created",
-    Exited: "Deleting+exit [exit]"
+    Exited: "Deleting+exit"
   },
   Deleted: {
     Start: "finished",

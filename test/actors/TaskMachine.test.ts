@@ -287,3 +287,16 @@ it("nothing has started after its end, though the answer to its start came after
   const held = transition(facts, { _tag: "Starting", identity, exit: ended }, Report.StartDone({ at }))
   assert.deepStrictEqual(held.state, state)
 })
+
+it("a task that was paused is paused again when its deletion fails, and running it was not", () => {
+  for (const [from, to] of [
+    ["Running", "Running"],
+    ["Pausing", "Running"],
+    ["Paused", "Paused"],
+    ["Resuming", "Paused"]
+  ] as const) {
+    const deleting = transition(facts, { _tag: from, ...live }, Command.Delete({ force: true })).state
+    const failed = transition(facts, deleting, Report.DeleteFailed())
+    assert.deepStrictEqual([failed.state, failed.events], [{ _tag: to, ...live }, []])
+  }
+})

@@ -33,13 +33,15 @@ describe("a create that fails leaves nothing, and the id is free", () => {
     )
   }
 
-  test("not even where the runtime cannot undo it: its descriptors are closed", () =>
+  test("but for its folder where the runtime cannot undo it: by that the next create does", () =>
     Effect.gen(function* () {
       yield* (yield* Disk).fail(1)
       yield* (yield* MockWorld).failNext("delete", failed("delete", "busy"))
       assert.match(yield* failure(create()), /^ResourceExhausted/)
       assert.deepStrictEqual(yield* (yield* MockWorld).descriptors, [])
-      assert.deepInclude(yield* left, { records: [], folder: "free" })
+      assert.deepInclude(yield* left, { records: [], folder: "taken", processes: 1 })
+      yield* create()
+      assert.deepInclude(yield* left, { folder: "taken", processes: 1, containers: ["default/web"] })
     }))
 })
 
@@ -236,6 +238,24 @@ describe("a deletion", () => {
       }),
     { freezer: "v1" }
   )
+
+  test("waits for one that is under way, so that none comes late and hits the next container of that name", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      const world = yield* MockWorld
+      yield* running()
+      // The newest rule counts first: the runtime does not forget the container by itself, so that the deletion asks it, and waits.
+      yield* world.onOperation("delete", {}, { delay: "5 seconds", times: 1 })
+      yield* world.failNext("delete", failed("delete", "busy"))
+      const first = yield* waits("the first", host.delete(web))
+      const second = yield* waits("the second", host.delete(web))
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual((yield* atOnce("the first", Fiber.join(first))).init?.exitStatus, 137)
+      assert.strictEqual((yield* atOnce("the second", Fiber.join(second))).init?.exitStatus, 137)
+      yield* running()
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* world.processes(web)).length, 1)
+    }))
 
   test("that the runtime refuses leaves the container, to be deleted later with the same answer", () =>
     Effect.gen(function* () {

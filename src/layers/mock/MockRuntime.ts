@@ -189,6 +189,9 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     resume: Effect.fn("MockRuntime.resume")((target) => freeze("resume", target)),
     update,
     delete: remove,
+    hasStarted: Effect.fn("MockRuntime.hasStarted")((target) =>
+      onContainer("pids", target, ({ status }) => Effect.succeed(status !== "created"))
+    ),
     pids: Effect.fn("MockRuntime.pids")((target) =>
       onContainer("pids", target, ({ procs }) => Effect.sync(() => Array.from(procs, ({ identity }) => identity.pid)))
     )

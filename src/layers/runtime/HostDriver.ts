@@ -294,6 +294,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     resume: Effect.fn("HostDriver.resume")((target) => all("resume", target, resumed)),
     update: () => Effect.fail(new Unsupported({ driver: name, capability: "update" })),
     delete: remove,
+    hasStarted: Effect.fn("HostDriver.hasStarted")(function* (target) {
+      const { records } = yield* known("pids", target)
+      return !records.isUnstarted()
+    }),
     pids: Effect.fn("HostDriver.pids")(function* (target) {
       const { records } = yield* known("pids", target)
       return (yield* HostSessions.members(records.leaders())).map(({ pid }) => pid)

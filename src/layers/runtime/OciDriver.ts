@@ -27,6 +27,7 @@ export interface Deadlines {
   readonly resume: Duration.Input
   readonly update: Duration.Input
   readonly delete: Duration.Input
+  readonly state: Duration.Input
   readonly pids: Duration.Input
 }
 
@@ -38,6 +39,7 @@ export const defaultDeadlines: Deadlines = {
   resume: "10 seconds",
   update: "10 seconds",
   delete: "30 seconds",
+  state: "10 seconds",
   pids: "10 seconds"
 }
 
@@ -72,6 +74,7 @@ interface Call {
 }
 
 const Pids = Schema.fromJsonString(Schema.NullOr(Schema.Array(Schema.Int)))
+const decodeState = Schema.decodeOption(Schema.fromJsonString(Schema.Struct({ status: Schema.String })))
 const decodePids = Schema.decodeOption(Pids)
 
 /** Exit code of a process that crashed on a bad memory access. */
@@ -237,6 +240,13 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const simple = (command: "start" | "pause" | "resume", target: Target) =>
     Effect.asVoid(invoke({ command, target, args: [command, target.containerId] }))
 
+  const hasStarted: Driver["hasStarted"] = Effect.fn("OciDriver.hasStarted")(function* (target) {
+    const call: Call = { command: "state", target, args: ["state", target.containerId], capture: true }
+    const text = yield* invoke(call)
+    const { status } = yield* Effect.fromOption(decodeState(text), () => failed(call, 0, `not a state: ${text}`))
+    return status !== "creating" && status !== "created"
+  })
+
   const pids: Driver["pids"] = Effect.fn("OciDriver.pids")(function* (target) {
     const call: Call = { command: "pids", target, args: ["ps", "--format", "json", target.containerId], capture: true }
     const text = yield* invoke(call).pipe(
@@ -282,6 +292,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     resume: Effect.fn("OciDriver.resume")((target) => Effect.andThen(requires("pause"), simple("resume", target))),
     update,
     delete: Effect.fn("OciDriver.delete")((target, { force }) => destroy(target, force)),
+    hasStarted,
     pids
   }
   return driver

@@ -1,0 +1,164 @@
+/**
+ * The lives of the daemon, one after the other over the same store: the real actors, recovery, event bus and registries. What it was doing when it is killed is cut off;
+ * of a commit that was under way the store has all or nothing.
+ */
+import { Cause, Context, Effect, Exit, Layer, Scope } from "effect"
+import * as Berth from "../../src/actors/Berth.ts"
+import { ResourceExhausted, Unavailable } from "../../src/schema/Errors.ts"
+import type { BerthError } from "../../src/schema/Errors.ts"
+import { RuntimeName } from "../../src/schema/Ids.ts"
+import { Config } from "../../src/services/Config.ts"
+import { Containers } from "../../src/services/Containers.ts"
+import { Events } from "../../src/services/Events.ts"
+import { MetadataStore } from "../../src/services/MetadataStore.ts"
+import { OciRuntime } from "../../src/services/OciRuntime.ts"
+import { OutputLog } from "../../src/services/OutputLog.ts"
+import { ProcessHost } from "../../src/services/ProcessHost.ts"
+import { Tasks } from "../../src/services/Tasks.ts"
+import type { HostLives } from "./HostLives.ts"
+import type { Domain, Kernel } from "./Kernel.ts"
+import type { Machine } from "./Machine.ts"
+
+export type Api = Containers | Tasks | Events
+export type Store = MetadataStore["Service"]
+
+/** Where the store lives: `open` gives it to a daemon, `close` is called when that daemon is dead and calls back when the next may open it. */
+export interface Disk {
+  readonly open: (daemon: Domain) => Effect.Effect<Store, unknown>
+  readonly close: (daemon: Domain, then: () => void) => void
+  readonly remove: () => void
+}
+
+interface Life {
+  readonly domain: Domain
+  api: Context.Context<Api> | null
+  /** Calls of clients that are not answered yet. */
+  readonly calls: Set<() => void>
+}
+
+export interface DaemonLives {
+  /** Asks the daemon as a client does; Unavailable where it is down, or dies before it has answered. Gives the way to hang up. */
+  readonly ask: <A>(
+    what: Effect.Effect<A, BerthError, Api>,
+    done: (exit: Exit.Exit<A, BerthError>) => void
+  ) => () => void
+  readonly kill: () => void
+  readonly isUp: () => boolean
+  /** While it is full, most commits fail. */
+  readonly disk: { full: boolean }
+  readonly deaths: () => number
+}
+
+const config = Config.of({
+  version: "0",
+  root: "/var/lib/berth",
+  state: "/run/berth",
+  runtime: RuntimeName.make("auto"),
+  cgroupPrefix: "berth"
+})
+
+const down = new Unavailable({ what: "daemon", problem: "it is gone", mend: null })
+
+export const make = (
+  kernel: Kernel,
+  parts: {
+    readonly machine: Machine
+    readonly hosts: HostLives
+    readonly store: Disk
+    readonly log: (line: string) => void
+    readonly wrong: (what: string) => void
+    /** Wraps the store of the daemon, for mutations. */
+    readonly wrap?: (inner: Store, kernel: Kernel, daemon: Domain) => Store
+  }
+): DaemonLives => {
+  const { hosts, log, machine, store, wrap, wrong } = parts
+  const { random } = kernel
+  const disk = { full: false }
+  let count = 0
+  let deaths = 0
+
+  /** Takes its time, before and after, and has its wants. */
+  const moody = (inner: Store): Store => {
+    const late = Effect.suspend(() => (random.chance(0.3) ? Effect.sleep(random.int(1, 30)) : Effect.void))
+    const room = Effect.suspend(() =>
+      disk.full && random.chance(0.8) ? Effect.fail(new ResourceExhausted({ resource: "disk", limit: 0 })) : Effect.void
+    )
+    return {
+      ...inner,
+      commit: (changes, fresh) =>
+        late.pipe(Effect.andThen(room), Effect.andThen(inner.commit(changes, fresh)), Effect.tap(late))
+    }
+  }
+
+  const fresh = (): Life => ({ domain: kernel.domain(`daemon${++count}`), api: null, calls: new Set() })
+
+  const start = (life: Life, delay: number) => {
+    const { domain } = life
+    const boot = Effect.gen(function* () {
+      const opened = moody(yield* store.open(domain))
+      return yield* Layer.build(Layer.fresh(Berth.layer)).pipe(
+        Effect.provideService(MetadataStore, MetadataStore.of(wrap?.(opened, kernel, domain) ?? opened)),
+        Effect.provideService(ProcessHost, hosts.seenBy(domain)),
+        Effect.provideService(OciRuntime, machine.runtime),
+        Effect.provideService(OutputLog, machine.outputLog),
+        Effect.provideService(Config, config),
+        Effect.provideService(Scope.Scope, Scope.makeUnsafe())
+      )
+    })
+    kernel.after(domain, delay, () => {
+      kernel.fork(domain, boot).addObserver((exit) => {
+        if (!domain.alive) return
+        if (Exit.isFailure(exit)) return wrong(`the daemon does not start: ${Cause.pretty(exit.cause)}`)
+        log(`${domain.name} is up`)
+        life.api = exit.value
+      })
+    })
+  }
+  let current = fresh()
+  start(current, 0)
+
+  return {
+    disk,
+    deaths: () => deaths,
+    isUp: () => current.api !== null,
+    ask: (what, done) => {
+      const { api, calls, domain } = current
+      if (api === null) {
+        done(Exit.fail(down))
+        return () => {}
+      }
+      let over = false
+      const finish = (exit: Parameters<typeof done>[0]) => {
+        if (over) return
+        over = true
+        calls.delete(lost)
+        done(exit)
+      }
+      const lost = () => finish(Exit.fail(down))
+      calls.add(lost)
+      let hangUp = () => {}
+      kernel.after(domain, 0, () => {
+        if (over) return
+        const fiber = kernel.fork(domain, Effect.provideContext(what, api))
+        hangUp = () => fiber.interruptUnsafe()
+        // The answer is on its way to the client, who is never killed: but an answer that has left a daemon comes, though the daemon is dead.
+        fiber.addObserver((exit) => finish(exit))
+      })
+      return () => {
+        if (over) return
+        lost()
+        kernel.after(domain, 0, () => hangUp())
+      }
+    },
+    kill: () => {
+      const { calls, domain } = current
+      deaths++
+      kernel.kill(domain)
+      hosts.hangUp(domain)
+      for (const lost of Array.from(calls)) lost()
+      const next = fresh()
+      current = next
+      store.close(domain, () => start(next, random.chance(0.5) ? random.int(0, 500) : 0))
+    }
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * What is left when daemon and host are dead: the pretended machine with its processes, and the task folders. It runs in a domain of its own. The ports that a
+ * host gets of it cross over by messages, so that a runtime that was called goes on though its caller is dead, and what a dead host had open is closed by the kernel.
+ */
+import { Context, Effect, Exit, Layer, Option, Scheduler, Scope } from "effect"
+import * as Mock from "../../src/layers/mock/MockLayers.ts"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
+import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { ResourceExhausted } from "../../src/schema/Errors.ts"
+import type { ProcessRef } from "../../src/schema/Ids.ts"
+import { processKey } from "../../src/schema/Ids.ts"
+import type { Driver, DriverError } from "../../src/services/OciRuntime.ts"
+import { Cgroups } from "../../src/services/Cgroups.ts"
+import { OciRuntime } from "../../src/services/OciRuntime.ts"
+import { OutputLog } from "../../src/services/OutputLog.ts"
+import * as MemoryTaskDirectory from "../../src/services/MemoryTaskDirectory.ts"
+import { ProcessIo } from "../../src/services/ProcessIo.ts"
+import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
+import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
+import type { Domain, Kernel } from "./Kernel.ts"
+import { valueOf } from "./Kernel.ts"
+
+export type HostPorts = Cgroups | OciRuntime | ProcessReaper | ProcessIo | TaskDirectory
+
+/** Wraps a port of the host, for mutations. */
+export interface HostWrap {
+  readonly directory?: (inner: TaskDirectory["Service"]) => TaskDirectory["Service"]
+  readonly reaper?: (inner: ProcessReaper["Service"], world: MockWorld["Service"]) => ProcessReaper["Service"]
+}
+
+export interface Machine {
+  readonly domain: Domain
+  readonly world: MockWorld["Service"]
+  readonly outputLog: OutputLog["Service"]
+  readonly runtime: OciRuntime["Service"]
+  readonly directory: TaskDirectory["Service"]
+  /** Task folders that exist, with a record or without. */
+  readonly folders: ReadonlySet<string>
+  /** While it is full, nothing is written to the task folders. */
+  readonly disk: { full: boolean }
+  /** Its pids are used again soon. */
+  readonly fewPids: boolean
+  /** How many milliseconds the next call of the runtime takes before it acts. Past its deadline it fails instead. */
+  readonly delays: Map<Command, number>
+  /** The ports for a host, and what the kernel does when that host is dead. */
+  readonly portsFor: (host: Domain) => { readonly ports: Context.Context<HostPorts>; readonly close: () => void }
+}
+
+export const commands = ["create", "start", "exec", "pause", "resume", "delete"] as const
+export type Command = (typeof commands)[number]
+/** As many as a machine with few of them has. */
+export const pids = 25
+/** Of a call of the runtime, in milliseconds. */
+const deadline = 30_000
+
+const turnsToBuild = 10_000
+
+export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
+  const { random } = kernel
+  const fewPids = random.chance(0.6)
+  const options: Mock.Options = {
+    freezer: random.chance(0.3) ? "v1" : "v2",
+    firstPid: 100,
+    ...(fewPids ? { lastPid: 99 + pids } : {})
+  }
+  const domain = kernel.domain("machine")
+  const build = Layer.build(
+    Mock.layerBundles.pipe(Layer.provide(MemoryTaskDirectory.layer), Layer.provideMerge(Mock.layer(options)))
+  )
+  const building = kernel.fork(domain, Effect.provideService(build, Scope.Scope, Scope.makeUnsafe()))
+  for (let turn = 0; turn < turnsToBuild && building.pollUnsafe() === undefined; turn++) kernel.turn()
+  const services = valueOf(building)
+  const world = Context.get(services, MockWorld)
+  const cgroups = Context.get(services, Cgroups)
+  const plain = Context.get(services, TaskDirectory)
+  const runtime = Context.get(services, OciRuntime)
+  const reaper = Context.get(services, ProcessReaper)
+  const io = Context.get(services, ProcessIo)
+  const folders = new Set<string>()
+  const disk = { full: false }
+  const delays = new Map<Command, number>()
+
+  const writing = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | ResourceExhausted> =>
+    Effect.suspend((): Effect.Effect<A, E | ResourceExhausted> => {
+      const late = random.chance(0.2) ? Effect.sleep(random.int(1, 20)) : Effect.void
+      if (disk.full && random.chance(0.8)) {
+        return Effect.andThen(late, Effect.fail(new ResourceExhausted({ resource: "disk", limit: 0 })))
+      }
+      return Effect.andThen(late, work)
+    })
+
+  const directory = TaskDirectory.of({
+    ...plain,
+    create: (namespace, id, spec) =>
+      writing(
+        Effect.tap(plain.create(namespace, id, spec), () =>
+          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId: null })))
+        )
+      ),
+    prepareExec: (namespace, id, execId) =>
+      writing(
+        Effect.tap(plain.prepareExec(namespace, id, execId), () =>
+          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId })))
+        )
+      ),
+    save: (record) => writing(plain.save(record)),
+    remove: (ref: ProcessRef) =>
+      Effect.tap(plain.remove(ref), () =>
+        Effect.sync(() => {
+          const key = processKey(ref)
+          for (const name of folders) if (name === key || name.startsWith(`${key}/`)) folders.delete(name)
+        })
+      )
+  })
+
+  const portsFor: Machine["portsFor"] = (host) => {
+    const open = new Set<Scope.Closeable>()
+    let closed = false
+    const there = <A, E>(effect: Effect.Effect<A, E>) => kernel.call(host, domain, effect)
+
+    /** A call of the runtime that has not acted yet goes down with its host; it acts in one turn. What it has done when it is interrupted is undone. */
+    const call = <A>(
+      command: Command,
+      effect: Effect.Effect<A, DriverError>,
+      undo: (made: A) => Effect.Effect<unknown, unknown> = () => Effect.void
+    ): Effect.Effect<A, DriverError> =>
+      Effect.suspend(() => {
+        const delay = delays.get(command) ?? 0
+        delays.delete(command)
+        let made: Option.Option<A> = Option.none()
+        const acting = Effect.provideService(
+          Effect.suspend(() =>
+            closed ? Effect.never : Effect.tap(effect, (value) => Effect.sync(() => (made = Option.some(value))))
+          ),
+          Scheduler.PreventSchedulerYield,
+          true
+        )
+        if (delay <= deadline) {
+          const undoing = Effect.suspend(() =>
+            Option.match(made, { onNone: () => Effect.void, onSome: (value) => Effect.ignore(there(undo(value))) })
+          )
+          return Effect.andThen(
+            Effect.sleep(delay),
+            Effect.onInterrupt(there(acting), () => undoing)
+          )
+        }
+        return Effect.andThen(Effect.sleep(deadline), Effect.fail(failed(command, "no answer in time", "deadline")))
+      })
+    const kill = (pid: number) =>
+      Effect.suspend(() => {
+        const proc = world.inner.machine.table.get(pid)
+        return proc === undefined ? Effect.void : world.inner.machine.signal(proc, 9)
+      })
+
+    const driverOf = (inner: Driver): Driver => ({
+      info: inner.info,
+      create: (target, stdio, console) =>
+        call("create", inner.create(target, stdio, console), () => inner.delete(target, { force: true })),
+      start: (target) => call("start", inner.start(target)),
+      exec: (target, id, process, stdio, console) =>
+        call("exec", inner.exec(target, id, process, stdio, console), kill),
+      pause: (target) => call("pause", inner.pause(target)),
+      resume: (target) => call("resume", inner.resume(target)),
+      update: (target, resources) => there(inner.update(target, resources)),
+      delete: (target, how) => call("delete", inner.delete(target, how)),
+      hasStarted: (target) => there(inner.hasStarted(target)),
+      pids: (target) => there(inner.pids(target))
+    })
+
+    const ownReaper = ProcessReaper.of({
+      claim: (pid) =>
+        Effect.map(reaper.claim(pid), ({ exit, identity }) => ({
+          identity,
+          exit: there(exit)
+        })),
+      identify: reaper.identify,
+      signal: reaper.signal
+    })
+
+    const ports = Context.empty().pipe(
+      Context.add(
+        OciRuntime,
+        OciRuntime.of({ ...runtime, driver: (name) => Effect.map(runtime.driver(name), driverOf) })
+      ),
+      Context.add(ProcessReaper, wrap.reaper?.(ownReaper, world) ?? ownReaper),
+      Context.add(Cgroups, cgroups),
+      Context.add(TaskDirectory, wrap.directory?.(directory) ?? directory),
+      Context.add(
+        ProcessIo,
+        ProcessIo.of({
+          open: Effect.fnUntraced(function* (request) {
+            const scope = Scope.makeUnsafe()
+            open.add(scope)
+            yield* Effect.addFinalizer(() => {
+              open.delete(scope)
+              return there(Scope.close(scope, Exit.void))
+            })
+            const opened = yield* there(Scope.provide(io.open(request), scope))
+            return {
+              ...opened,
+              handOver: there(opened.handOver),
+              drained: there(opened.drained),
+              write: (bytes) => there(opened.write(bytes)),
+              closeStdin: there(opened.closeStdin),
+              resize: (size) => there(opened.resize(size))
+            }
+          })
+        })
+      )
+    )
+    const close = () => {
+      closed = true
+      for (const scope of open) kernel.fork(domain, Scope.close(scope, Exit.void))
+    }
+    return { ports, close }
+  }
+
+  return {
+    domain,
+    world,
+    outputLog: Context.get(services, OutputLog),
+    runtime,
+    directory,
+    folders,
+    disk,
+    fewPids,
+    delays,
+    portsFor
+  }
+}
+
+/** Whether a folder holds a record. */
+export const hasRecord = (directory: TaskDirectory["Service"], ref: ProcessRef) =>
+  Effect.map(Effect.option(directory.load(ref)), (found) => Option.isSome(found) && Option.isSome(found.value))
