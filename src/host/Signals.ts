@@ -28,10 +28,13 @@ export const makeSignals = Effect.fnUntraced(function* ({ letAllDie, letDie }: F
       )
     )
 
-  /** The end of init is that of all others: whoever is signalled after it may not come to hear of it. */
-  const initLast = ({ init }: Container, pids: ReadonlyArray<number>) => {
-    const first = init.record.identity.pid
-    return pids.includes(first) ? [...pids.filter((pid) => pid !== first), first] : pids
+  /**
+   * Execs first, for the end of init is theirs too, and they might not come to hear of the signal; then init, before the end of a child can have it end by
+   * itself; then the others.
+   */
+  const inOrder = ({ execs, init }: Container, pids: ReadonlyArray<number>) => {
+    const known = [...execs.values(), init].map(({ record }) => record.identity.pid)
+    return [...known.filter((pid) => pids.includes(pid)), ...pids.filter((pid) => !known.includes(pid))]
   }
 
   /** To each once; to those that come while it is sent too. */
@@ -40,7 +43,7 @@ export const makeSignals = Effect.fnUntraced(function* ({ letAllDie, letDie }: F
     const done = new Set<number>()
     for (let round = 0; round < rounds; round++) {
       let news = false
-      for (const pid of initLast(container, yield* pidsOf(container))) {
+      for (const pid of inOrder(container, yield* pidsOf(container))) {
         if (done.has(pid)) continue
         const holder = holders.get(pid)
         if (holder !== undefined && (yield* reaper.signal(holder, signal))) {
