@@ -1,41 +1,22 @@
 /** The daemon: the services of `actors/Berth.ts` over SQLite and a shim, behind the doors of `server/HttpServer.ts`. */
 import { NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
-import { join } from "node:path"
-import * as Berth from "../actors/Berth.ts"
 import * as Handlers from "../rpc/Handlers.ts"
 import { Session } from "../rpc/Session.ts"
 import { Unavailable } from "../schema/Errors.ts"
-import { Config } from "../services/Config.ts"
 import { configure } from "./DaemonOptions.ts"
 import type { DaemonOptions } from "./DaemonOptions.ts"
-import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
 import * as Preflight from "./runtime/Preflight.ts"
 import * as HostSwitch from "./runtime/HostSwitch.ts"
 import * as RuntimeTable from "./RuntimeTable.ts"
 import * as HttpServer from "./server/HttpServer.ts"
 import { bound, parse } from "./server/Listen.ts"
+import * as Services from "./Services.ts"
 import * as ShimHost from "./shim/ShimHost.ts"
 import * as StateLock from "./StateLock.ts"
-import * as SqliteStore from "./store/SqliteStore.ts"
-import * as SystemInfo from "./SystemInfo.ts"
 
 export type { DaemonOptions } from "./DaemonOptions.ts"
-
-type Settings = Effect.Success<ReturnType<typeof configure>>
-
-/** Containers, Tasks, Events and System of this machine. */
-const services = ({ config, runtimes, synchronous }: Settings) =>
-  Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
-    Layer.provide([
-      ShimHost.layer({ state: config.state }),
-      SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
-      FileOutputLog.layer({ root: config.root }),
-      Local.runtimes({ state: config.state, runtimes }),
-      Layer.succeed(Config, config)
-    ])
-  )
 
 /** Serves until it is interrupted; containers go on. Prints one line when it is ready. */
 export const runDaemon = Effect.fn("runDaemon")(
@@ -52,7 +33,9 @@ export const runDaemon = Effect.fn("runDaemon")(
     yield* Layer.build(StateLock.layer({ state: settings.config.state }))
     yield* RuntimeTable.save(settings.config.state, settings.runtimes)
     yield* HostSwitch.set(settings.config.state, settings.hostDriver)
-    const handlers = Handlers.layer.pipe(Layer.provide(services(settings)))
+    const handlers = Handlers.layer.pipe(
+      Layer.provide(Services.over(ShimHost.layer({ state: settings.config.state }), settings))
+    )
     const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
     if (first === undefined) return yield* Effect.never
     yield* Layer.build(Layer.mergeAll(first, ...rest).pipe(Layer.provide([handlers, Session.layer])))

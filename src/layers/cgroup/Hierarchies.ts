@@ -61,9 +61,11 @@ export const parseMembership = (text: string): ReadonlyMap<string, string> => {
   return groups
 }
 
-const place = ({ point, root }: Mount, group: string): string | null => {
+/** Where a group shows; `null` where that mount does not show it. */
+export const folderOf = ({ point, root }: Mount, group: string): string | null => {
   if (group.split("/").includes("..")) return null
   if (root === "/") return point + group
+  if (group === root) return point
   return group.startsWith(`${root}/`) ? point + group.slice(root.length) : null
 }
 
@@ -91,7 +93,7 @@ export const make = (reader: Reader) => {
       const real = member === undefined || member === "/" || member === own.get(name) ? null : member
       // An init that manages groups itself sits below its container's.
       const group = declared !== null && (real === null || isWithin(real, declared)) ? declared : real
-      const path = group === null || group === own.get(name) ? null : place(mount, group)
+      const path = group === null || group === own.get(name) ? null : folderOf(mount, group)
       return path !== null && (group === real || reader.exists(path)) ? path : null
     }
 
