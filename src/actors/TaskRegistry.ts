@@ -38,6 +38,7 @@ import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
 import * as StdioRules from "./StdioRules.ts"
 import { makeTaskAccounts } from "./TaskAccounts.ts"
+import * as TaskClean from "./TaskClean.ts"
 import * as TaskMachine from "./TaskMachine.ts"
 import * as TaskRun from "./TaskRun.ts"
 
@@ -283,13 +284,10 @@ const make = Effect.gen(function* () {
   })
 
   const start = command("start", TaskMachine.Command.Start())
+  const clean = TaskClean.make(actors, remove)
 
   return Tasks.of({
-    ...TaskRun.make(
-      containers,
-      { create, start, wait, output, writeStdin, closeStdin },
-      TaskRun.untilGone(actors, remove)
-    ),
+    ...TaskRun.make(containers, { create, start, wait, output, writeStdin, closeStdin }, clean),
     create,
     start,
     get: Effect.fn("Tasks.get")(function* (id: ContainerId) {
@@ -303,6 +301,7 @@ const make = Effect.gen(function* () {
     update,
     wait,
     delete: remove,
+    clean,
     pids,
     ...makeTaskAccounts({ actors, host }),
     exec,

@@ -11,10 +11,8 @@ import { ContainerId } from "../schema/Ids.ts"
 import { defaultStdio } from "../schema/Process.ts"
 import type { RunEvent, RunRequest } from "../schema/Run.ts"
 import type { Containers } from "../services/Containers.ts"
-import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import * as Run from "../services/Run.ts"
 import type { Tasks } from "../services/Tasks.ts"
-import type { Actors } from "./Actors.ts"
 
 type Steps = Pick<Tasks["Service"], "create" | "start" | "wait" | "output" | "writeStdin" | "closeStdin">
 
@@ -25,25 +23,11 @@ const randomId = Effect.map(Random.nextIntBetween(0, 2 ** 48, { halfOpen: true }
   ContainerId.make(n.toString(16).padStart(12, "0"))
 )
 
-/** Returns when there is no task of that id: one that is being removed is waited for, one that is not is removed by force. */
-export const untilGone = (actors: Actors["Service"], remove: Tasks["Service"]["delete"]) =>
-  Effect.fnUntraced(function* (id: ContainerId) {
-    const namespace = yield* CurrentNamespace
-    const actor = actors.get(namespace, id)
-    while (actor !== undefined && actors.get(namespace, id) === actor) {
-      if (actor.read().task.state._tag !== "Deleting") {
-        yield* Effect.catchTag(remove({ id, force: true }), "NotFound", () => Effect.void)
-        return
-      }
-      yield* Effect.timeoutOption(actor.gone, "1 second")
-    }
-  })
-
-/** `gone`: makes sure that there is no task of that id. */
+/** `clean` is that of `Tasks`. */
 export const make = (
   containers: Containers["Service"],
   steps: Steps,
-  gone: (id: ContainerId) => Effect.Effect<void, BerthError>
+  clean: Tasks["Service"]["clean"]
 ): Pick<Tasks["Service"], "run" | "runStream"> => {
   /** Its container, where the task has not taken it along; never another one that has got its name since. */
   const forget = (id: ContainerId, createdAt: DateTime.Utc) =>
@@ -97,7 +81,7 @@ export const make = (
             if (Outcome.isFailure(outcome) && started && detachable) return yield* outcome
             // At its own end the task has taken the container along.
             const afterwards = Outcome.isSuccess(outcome) ? Effect.void : forget(id, createdAt)
-            yield* Effect.andThen(gone(id), afterwards).pipe(
+            yield* Effect.andThen(clean(id), afterwards).pipe(
               Effect.catchCause((cause) => Effect.logWarning(`run ${id}: it could not be removed`, cause))
             )
             return yield* outcome

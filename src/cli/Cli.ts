@@ -9,6 +9,7 @@ import { version } from "../version.ts"
 import { normalise } from "./Argv.ts"
 import { attach } from "./commands/attach.ts"
 import { completions } from "./commands/completions.ts"
+import { consumers } from "./commands/consumers.ts"
 import { containers } from "./commands/containers.ts"
 import { create, spec, start } from "./commands/create.ts"
 import { daemon } from "./commands/daemon.ts"
@@ -54,6 +55,7 @@ const commands = [
   top,
   containers,
   events,
+  consumers,
   runtimes,
   spec,
   daemon,

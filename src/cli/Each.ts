@@ -1,14 +1,13 @@
-/** One action for each of several containers: every one is tried, every failure is told, and the first failure gives the exit code. */
+/** One action for each of several containers or other things that have a name: every one is tried, every failure is told, and the first failure gives the exit code. */
 import { Effect } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
-import type { ContainerId } from "../schema/Ids.ts"
 import { wantsJson } from "./Globals.ts"
 import { Output } from "./Output.ts"
 import { Exited, exitCode, isBerthError, report } from "./output/Failure.ts"
 
-export const each = <E, R>(
-  ids: ReadonlyArray<ContainerId>,
-  action: (id: ContainerId) => Effect.Effect<void, E | BerthError, R>
+export const each = <Id extends string, E, R>(
+  ids: ReadonlyArray<Id>,
+  action: (id: Id) => Effect.Effect<void, E | BerthError, R>
 ) =>
   Effect.gen(function* () {
     const [first, ...rest] = new Set(ids)

@@ -79,6 +79,7 @@ const make = Effect.fnUntraced(function* (address: string) {
     update: (request) => call(client["Tasks.Update"](request)),
     wait: (request) => call(client["Tasks.Wait"](request)),
     delete: (request) => call(client["Tasks.Delete"](request)),
+    clean: (id) => call(client["Tasks.Clean"]({ id })),
     pids: (id) => call(client["Tasks.Pids"]({ id })),
     processTable: (id) => call(client["Tasks.ProcessTable"]({ id })),
     stats: (id) => call(client["Tasks.Stats"]({ id })),
@@ -90,7 +91,12 @@ const make = Effect.fnUntraced(function* (address: string) {
     output: (request) => stream(() => client["Tasks.Output"](request)),
     resize: (request) => Effect.asVoid(call(client["Tasks.Resize"](request)))
   })
-  const events = Events.of({ subscribe: (request) => stream(() => client["Events.Subscribe"](request)) })
+  const events = Events.of({
+    subscribe: (request) => stream(() => client["Events.Subscribe"](request)),
+    acknowledge: (request) => Effect.asVoid(call(client["Events.Acknowledge"](request))),
+    consumers: call(client["Events.Consumers"]({})),
+    forget: (consumer) => Effect.asVoid(call(client["Events.Forget"]({ consumer })))
+  })
   const system = System.of({
     info: call(client["System.Info"]({})),
     runtimes: call(client["System.Runtimes"]({}))

@@ -30,6 +30,7 @@ export const layer = BerthRpc.toLayer(
       "Tasks.Update": tasks.update,
       "Tasks.Wait": tasks.wait,
       "Tasks.Delete": tasks.delete,
+      "Tasks.Clean": ({ id }) => tasks.clean(id),
       "Tasks.Pids": ({ id }) => tasks.pids(id),
       "Tasks.ProcessTable": ({ id }) => tasks.processTable(id),
       "Tasks.Stats": ({ id }) => tasks.stats(id),
@@ -43,6 +44,9 @@ export const layer = BerthRpc.toLayer(
       "Tasks.CloseStdin": (request) => Effect.as(tasks.closeStdin(request), null),
       "Tasks.Resize": (request) => Effect.as(tasks.resize(request), null),
       "Events.Subscribe": events.subscribe,
+      "Events.Acknowledge": (request) => Effect.as(events.acknowledge(request), null),
+      "Events.Consumers": () => events.consumers,
+      "Events.Forget": ({ consumer }) => Effect.as(events.forget(consumer), null),
       "System.Info": () => system.info,
       "System.Runtimes": () => system.runtimes
     })

@@ -41,6 +41,7 @@ export class TasksRpc extends RpcGroup.make(
   Rpc.make("Update", { payload: UpdateTask, success: UpdateResult, error }),
   Rpc.make("Wait", { payload: WaitRequest, success: Exit, error }),
   Rpc.make("Delete", { payload: DeleteTask, success: Schema.NullOr(Exit), error }),
+  Rpc.make("Clean", { payload: ById, success: Schema.NullOr(Exit), error }),
   Rpc.make("Pids", { payload: ById, success: Schema.Array(Schema.Int), error }),
   Rpc.make("ProcessTable", { payload: ById, success: Schema.Array(ProcessInfo), error }),
   Rpc.make("Stats", { payload: ById, success: Stats, error }),

@@ -14,6 +14,7 @@ const Kind = Schema.Literals([
   "snapshot",
   "lease",
   "checkpoint",
+  "consumer",
   "method"
 ])
 

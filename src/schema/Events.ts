@@ -4,7 +4,7 @@
  */
 import { Schema, Tuple } from "effect"
 import { Labels, Runtime } from "./Container.ts"
-import { ContainerId, ExecId, Namespace, Seq } from "./Ids.ts"
+import { ConsumerName, ContainerId, ExecId, Namespace, Seq } from "./Ids.ts"
 import { Exit } from "./Process.ts"
 
 const entry = <const Topic extends string, F extends Schema.Struct.Fields>(topic: Topic, event: F) =>
@@ -42,3 +42,11 @@ const envelope = { seq: Seq, time: Schema.DateTimeUtcFromString, namespace: Name
 /** An event as clients see it: `{ seq, time, namespace, topic, event }`. */
 export const Event = Payload.mapMembers(Tuple.map(Schema.fieldsAssign(envelope)))
 export type Event = typeof Event.Type
+
+/** A reader whose place the daemon keeps: it is done with every event up to `seq`. */
+export const Consumer = Schema.Struct({
+  name: ConsumerName,
+  seq: Seq,
+  updatedAt: Schema.DateTimeUtcFromString
+})
+export type Consumer = typeof Consumer.Type

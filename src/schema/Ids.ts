@@ -27,6 +27,10 @@ export type ContainerId = typeof ContainerId.Type
 export const ExecId = identifier("an exec id").pipe(Schema.brand("ExecId"))
 export type ExecId = typeof ExecId.Type
 
+/** One that reads the event log and has its place in it kept. */
+export const ConsumerName = identifier("a consumer's name").pipe(Schema.brand("ConsumerName"))
+export type ConsumerName = typeof ConsumerName.Type
+
 /** The name of a runtime driver, or `auto`. */
 export const RuntimeName = identifier("a runtime name").pipe(Schema.brand("RuntimeName"))
 export type RuntimeName = typeof RuntimeName.Type

@@ -1,6 +1,6 @@
 /** What clients ask of containers, tasks and events: the arguments of the services, and the payloads of the RPCs, which are the same thing. */
 import { Schema } from "effect"
-import { ContainerId, ExecId, Seq } from "./Ids.ts"
+import { ConsumerName, ContainerId, ExecId, Seq } from "./Ids.ts"
 import { OciProcess } from "./OciSpec.ts"
 import { Exit, Stdio, TerminalSize } from "./Process.ts"
 import { Resources } from "./Resources.ts"
@@ -130,14 +130,19 @@ export const StdinRequest = Schema.Struct({
 })
 export type StdinRequest = typeof StdinRequest.Type
 
-/** Events after `after` (default: all that the log still holds) or since `since`, whichever is later. */
+/** Events after `after`, since `since` and after what `consumer` has acknowledged, whichever is latest; by default all that the log still holds. */
 export const SubscribeRequest = Schema.Struct({
   after: Schema.optionalKey(Seq),
+  consumer: Schema.optionalKey(ConsumerName),
   since: Schema.optionalKey(Schema.DateTimeUtcFromString),
   follow: Schema.optionalKey(Schema.Boolean),
   filters
 })
 export type SubscribeRequest = typeof SubscribeRequest.Type
+
+/** The consumer is done with every event up to this one. */
+export const Acknowledgement = Schema.Struct({ consumer: ConsumerName, seq: Seq })
+export type Acknowledgement = typeof Acknowledgement.Type
 
 /** What `berth version` and `berth info` show. */
 export const ServerInfo = Schema.Struct({

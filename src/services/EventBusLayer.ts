@@ -3,6 +3,7 @@
  * opens for all at once: a subscriber that is busy has nothing waiting for it here, and the writer never runs a subscriber's code.
  */
 import { Effect, Latch, Layer, Option, Semaphore, Stream } from "effect"
+import { FailedPrecondition } from "../schema/Errors.ts"
 import type { Event } from "../schema/Events.ts"
 import type { Seq } from "../schema/Ids.ts"
 import { EventBus } from "./EventBus.ts"
@@ -15,7 +16,17 @@ const ringSize = 1024
 /** Events that a subscriber takes at a time. */
 const batchSize = 256
 
-type Page = readonly [ReadonlyArray<Event>, Option.Option<Seq>]
+/** Where a subscriber is. */
+interface Place {
+  readonly after: Seq
+  /** Whether every event from there on is promised: not at the beginning of a log, whose oldest events may have been dropped. */
+  readonly promised: boolean
+}
+type Page = readonly [ReadonlyArray<Event>, Option.Option<Place>]
+
+/** Where the first event is missing behind a place; `null` where none is. */
+const gapAfter = (after: Seq, events: ReadonlyArray<Event>): Event | null =>
+  events.find(({ seq }, index) => seq !== after + 1 + index) ?? null
 
 const make = Effect.gen(function* () {
   const store = yield* MetadataStore
@@ -57,15 +68,35 @@ const make = Effect.gen(function* () {
     return found
   }
 
-  const next = (cursor: Seq, until: number): Effect.Effect<Page, StoreFailure> =>
+  const page = (events: ReadonlyArray<Event>, promised: boolean): Page => [
+    events,
+    Option.some({ after: events.at(-1)?.seq ?? last, promised })
+  ]
+
+  const stored = Effect.fnUntraced(function* ({ after, promised }: Place, end: number) {
+    const events = yield* store.events(after, batchSize)
+    const gap = promised ? gapAfter(after, events) : null
+    if (gap !== null) {
+      return yield* new FailedPrecondition({
+        operation: `go on after event ${after}`,
+        found: `further back than the log, which goes on at ${gap.seq}`,
+        allowed: []
+      })
+    }
+    return page(
+      events.filter(({ seq }) => seq <= end),
+      promised
+    )
+  })
+
+  const next = (place: Place, until: number): Effect.Effect<Page, StoreFailure | FailedPrecondition> =>
     Effect.suspend(() => {
-      if (cursor >= until) return Effect.succeed<Page>([[], Option.none()])
-      if (cursor >= last) return Effect.as(gate.await, [[], Option.some(cursor)] as const)
+      const { after } = place
+      if (after >= until) return Effect.succeed<Page>([[], Option.none()])
+      if (after >= last) return Effect.as(gate.await, [[], Option.some({ after, promised: true })] as const)
       const end = Math.min(last, until)
-      const page = (events: ReadonlyArray<Event>): Page => [events, Option.some(events.at(-1)?.seq ?? last)]
-      const events = recent(cursor, end)
-      if (events.length > 0) return Effect.succeed(page(events))
-      return Effect.map(store.events(cursor, batchSize), (old) => page(old.filter(({ seq }) => seq <= end)))
+      const events = recent(after, end)
+      return events.length > 0 ? Effect.succeed(page(events, true)) : stored(place, end)
     })
 
   return EventBus.of({
@@ -73,7 +104,7 @@ const make = Effect.gen(function* () {
     subscribe: ({ after, follow }) =>
       Stream.suspend(() => {
         const until = follow ? Infinity : last
-        return Stream.paginate(after, (cursor) => next(cursor, until))
+        return Stream.paginate({ after, promised: after > 0 }, (place: Place) => next(place, until))
       }),
     last: Effect.sync(() => last)
   })

@@ -4,7 +4,7 @@
  */
 import { Clock, DateTime, Duration, Effect, HashMap, Layer, Option, Order, Result } from "effect"
 import type { Container } from "../schema/Container.ts"
-import type { Event } from "../schema/Events.ts"
+import type { Consumer, Event } from "../schema/Events.ts"
 import { Seq, containerKey } from "../schema/Ids.ts"
 import type { ContainerId, ExecId, Namespace } from "../schema/Ids.ts"
 import { taskStatus } from "../schema/TaskState.ts"
@@ -21,9 +21,11 @@ interface Held {
 interface State {
   readonly containers: HashMap.HashMap<string, Container>
   readonly tasks: HashMap.HashMap<string, Held>
+  /** By namespace and name. */
+  readonly consumers: HashMap.HashMap<string, { readonly namespace: Namespace; readonly consumer: Consumer }>
 }
 
-const empty: State = { containers: HashMap.empty(), tasks: HashMap.empty() }
+const empty: State = { containers: HashMap.empty(), tasks: HashMap.empty(), consumers: HashMap.empty() }
 
 const key = (namespace: Namespace, containerId: ContainerId) => containerKey({ namespace, containerId })
 
@@ -111,7 +113,18 @@ const apply = (state: State, change: Change): Result.Result<State, Refusal> =>
           refuse.noExec(id)
         ),
         () => Result.succeed(state)
+      ),
+    PutConsumer: ({ namespace, consumer }) => {
+      const at = `${namespace}/${consumer.name}`
+      const known = HashMap.get(state.consumers, at)
+      return Result.succeed(
+        Option.isSome(known) && known.value.consumer.seq >= consumer.seq
+          ? state
+          : { ...state, consumers: HashMap.set(state.consumers, at, { namespace, consumer }) }
       )
+    },
+    DeleteConsumer: ({ namespace, name }) =>
+      Result.succeed({ ...state, consumers: HashMap.remove(state.consumers, `${namespace}/${name}`) })
   })
 
 /** The position of the first event after `seq`. */
@@ -142,6 +155,7 @@ const prune = (log: ReadonlyArray<Event>, state: State, retention: Retention, no
 }
 
 const byId = Order.mapInput(Order.String, ({ id }: { readonly id: string }) => id)
+const byName = Order.mapInput(Order.String, ({ name }: Consumer) => name)
 const byNamespaceAndId = Order.combine(
   Order.mapInput(Order.String, ({ task }: Held) => task.namespace),
   Order.mapInput(Order.String, ({ task }: Held) => task.id)
@@ -189,6 +203,12 @@ const make = (retention: Retention): MetadataStore["Service"] => {
         const from = positionAfter(log, after)
         return log.slice(from, from + limit)
       }),
+    consumers: (namespace) =>
+      Effect.sync(() =>
+        HashMap.toValues(state.consumers)
+          .flatMap((held) => (held.namespace === namespace ? [held.consumer] : []))
+          .sort(byName)
+      ),
     bounds: Effect.sync(() => ({ first: log.at(0)?.seq ?? Seq.make(0), last }))
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What berth knows and must not forget: containers, tasks, exec processes and the event log. Changes and the events that tell of them are data, and one
+ * What berth knows and must not forget: containers, tasks, exec processes, the event log and how far its consumers are. Changes and the events that tell of them are data, and one
  * `commit` takes both or neither. It refuses what would contradict itself (a second container of the same id, a task without its container, deleting a
  * container that has a task); it knows nothing of what the states mean.
  */
@@ -7,12 +7,12 @@ import { Context, Data } from "effect"
 import type { Effect, Option } from "effect"
 import type { Container } from "../schema/Container.ts"
 import type { AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted, Unavailable } from "../schema/Errors.ts"
-import type { Event, NewEvent } from "../schema/Events.ts"
-import type { ContainerId, ExecId, Namespace, Seq } from "../schema/Ids.ts"
+import type { Consumer, Event, NewEvent } from "../schema/Events.ts"
+import type { ConsumerName, ContainerId, ExecId, Namespace, Seq } from "../schema/Ids.ts"
 import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
 
 /**
- * `Insert…` fails with AlreadyExists, `Put…` with NotFound; `Delete…` of a task or process that is not there does nothing. The kind in such an error is `container`, `task`
+ * `Insert…` fails with AlreadyExists, `Put…` with NotFound; `Delete…` of a task, process or consumer that is not there does nothing. The kind in such an error is `container`, `task`
  * or, for a process, `exec`.
  */
 export type Change = Data.TaggedEnum<{
@@ -29,6 +29,9 @@ export type Change = Data.TaggedEnum<{
   InsertProcess: { readonly record: ProcessRecord }
   PutProcess: { readonly record: ProcessRecord }
   DeleteProcess: { readonly namespace: Namespace; readonly containerId: ContainerId; readonly id: ExecId }
+  /** A place that lies before the one that is kept changes nothing. */
+  PutConsumer: { readonly namespace: Namespace; readonly consumer: Consumer }
+  DeleteConsumer: { readonly namespace: Namespace; readonly name: ConsumerName }
 }>
 export const Change = Data.taggedEnum<Change>()
 
@@ -56,6 +59,8 @@ export class MetadataStore extends Context.Service<
     readonly tasks: Effect.Effect<ReadonlyArray<TaskWithProcesses>, StoreFailure>
     /** At most `limit` events after `after`, oldest first. Old events are dropped in time (`StoreRules.ts`), so that there may be gaps between them. */
     readonly events: (after: Seq, limit: number) => Effect.Effect<ReadonlyArray<Event>, StoreFailure>
+    /** By name; of one namespace. */
+    readonly consumers: (namespace: Namespace) => Effect.Effect<ReadonlyArray<Consumer>, StoreFailure>
     /** The oldest and the newest `seq` that the log holds; both 0 before the first event. The newest event is never dropped. */
     readonly bounds: Effect.Effect<{ readonly first: Seq; readonly last: Seq }, StoreFailure>
   }

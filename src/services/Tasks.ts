@@ -61,6 +61,8 @@ export class Tasks extends Context.Service<
     readonly wait: (request: WaitRequest) => Effect.Effect<Exit, BerthError>
     /** Removes the task and returns its exit, `null` where it never ran. The container stays. */
     readonly delete: (request: DeleteTask) => Effect.Effect<Exit | null, BerthError>
+    /** Leaves no task of that id, killing what runs, and returns its exit; `null` where it never ran or was not there. The container stays. */
+    readonly clean: (id: ContainerId) => Effect.Effect<Exit | null, BerthError>
     /** Every pid in the container, as the host sees them. */
     readonly pids: (id: ContainerId) => Effect.Effect<ReadonlyArray<number>, BerthError>
     /** The same with what is known of each: command, user, start, what it uses. FailedPrecondition where the task has stopped. */

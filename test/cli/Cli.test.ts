@@ -122,7 +122,7 @@ describe("help", () => {
         const { code, stderr, stdout } = yield* berth(words)
         assert.deepStrictEqual([code, stderr], [0, ""])
         assert.include(stdout, "USAGE")
-        const isGroup = path.length === 0 || path.join(" ") === "containers"
+        const isGroup = path.length === 0 || ["containers", "consumers"].includes(path.join(" "))
         assert.strictEqual(stdout.includes("EXAMPLES"), !isGroup)
         assert.notInclude(stdout, "\u001b")
       }

@@ -4,6 +4,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { layer as sqliteLayer } from "../../src/layers/store/SqliteStore.ts"
 import { Unavailable } from "../../src/schema/Errors.ts"
+import type { FailedPrecondition } from "../../src/schema/Errors.ts"
 import type { Event } from "../../src/schema/Events.ts"
 import { Seq } from "../../src/schema/Ids.ts"
 import { EventBus } from "../../src/services/EventBus.ts"
@@ -22,7 +23,7 @@ const publish = (count = 1) =>
       range(1, count).map((pid) => startEvent("web", pid))
     )
   )
-const subscribe = (after: number, follow = true): Stream.Stream<Event, StoreFailure, EventBus> =>
+const subscribe = (after: number, follow = true): Stream.Stream<Event, StoreFailure | FailedPrecondition, EventBus> =>
   Stream.unwrap(Effect.map(EventBus, (bus) => bus.subscribe({ after: Seq.make(after), follow })))
 const seqs = <E, R>(stream: Stream.Stream<Event, E, R>) =>
   Effect.map(Stream.runCollect(stream), (events) => events.map(({ seq }) => Number(seq)))
@@ -72,7 +73,9 @@ const suite = (name: string, store: Layer.Layer<MetadataStore, unknown>) =>
               }
             )
           )
-          const readers: Array<readonly [number, Fiber.Fiber<ReadonlyArray<number>, StoreFailure>]> = []
+          const readers: Array<
+            readonly [number, Fiber.Fiber<ReadonlyArray<number>, StoreFailure | FailedPrecondition>]
+          > = []
           const bus = yield* EventBus
           for (let after = 0; after < total; after = Number(yield* bus.last)) {
             const from = readers.length % 3 === 0 ? 0 : readers.length % 3 === 1 ? after : Math.floor(after / 2)
@@ -146,11 +149,11 @@ describe("EventBus", () => {
   const run = <A, E>(body: Effect.Effect<A, E, EventBus | MetadataStore>, store = MemoryStore.layer) =>
     Effect.provide(body, Layer.fresh(Layer.provideMerge(layer, store)))
 
-  it.effect("starts with the oldest event where the log does not reach back so far", () =>
+  it.effect("starts from 0 with the oldest event that is left", () =>
     run(
       Effect.gen(function* () {
         for (let count = 0; count < 30; count++) yield* publish(100)
-        assert.deepStrictEqual(yield* seqs(subscribe(5, false)), range(1_501, 3_000))
+        assert.deepStrictEqual(yield* seqs(subscribe(0, false)), range(1_501, 3_000))
       }),
       MemoryStore.layerWith({ ...defaultRetention, maxEvents: 1_500, every: 1 })
     )
@@ -270,6 +273,45 @@ describe("EventBus", () => {
         for (const reader of readers) assert.deepStrictEqual(yield* Fiber.await(reader), Exit.succeed(5_000))
       }),
       MemoryStore.layerWith({ ...defaultRetention, maxEvents: 10_500, every: 100 })
+    )
+  )
+
+  it.effect("says so where events behind a place are gone, and starts over from 0", () =>
+    run(
+      Effect.gen(function* () {
+        yield* publish(2_000)
+        yield* publish()
+        const refused = yield* Effect.flip(seqs(subscribe(5, false)))
+        assert.strictEqual(
+          refused.message,
+          "cannot go on after event 5: it is further back than the log, which goes on at 902"
+        )
+        assert.deepStrictEqual(yield* seqs(subscribe(0, false)), range(902, 2_001))
+        assert.deepStrictEqual(yield* seqs(subscribe(901, false)), range(902, 2_001))
+      }),
+      MemoryStore.layerWith({ ...defaultRetention, maxEvents: 1_100, every: 1 })
+    )
+  )
+
+  it.live("tells a reader that is overtaken", () =>
+    run(
+      Effect.gen(function* () {
+        yield* publish(3)
+        const read = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const reader = yield* Effect.forkChild(
+          Stream.runForEach(subscribe(1), ({ seq }) =>
+            seq === 3 ? Effect.andThen(Deferred.succeed(read, undefined), Deferred.await(go)) : Effect.void
+          )
+        )
+        yield* Deferred.await(read)
+        yield* publish(2_000)
+        yield* publish()
+        yield* Deferred.succeed(go, undefined)
+        const ended = yield* Effect.flip(Fiber.join(reader))
+        assert.match(ended.message, /after event 3: .* goes on at 905$/)
+      }),
+      MemoryStore.layerWith({ ...defaultRetention, maxEvents: 1_100, every: 1 })
     )
   )
 })

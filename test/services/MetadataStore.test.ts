@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Schema } from "effect"
+import { DateTime, Effect, Exit, Layer, Schema } from "effect"
 import { layer as sqliteLayer } from "../../src/layers/store/SqliteStore.ts"
-import { ContainerId, ExecId, Namespace, Seq } from "../../src/schema/Ids.ts"
+import { ConsumerName, ContainerId, ExecId, Namespace, Seq } from "../../src/schema/Ids.ts"
 import { layerWith } from "../../src/services/MemoryStore.ts"
 import { Change, MetadataStore } from "../../src/services/MetadataStore.ts"
 import { defaultRetention } from "../../src/services/StoreRules.ts"
@@ -20,7 +20,9 @@ const kinds = [
   "DeleteTask",
   "InsertProcess",
   "PutProcess",
-  "DeleteProcess"
+  "DeleteProcess",
+  "PutConsumer",
+  "DeleteConsumer"
 ] as const
 const states = ["Creating", "Running", "Paused", "Stopped", "Deleting"] as const
 
@@ -52,6 +54,13 @@ const changeOf = ({ kind, namespace, id, exec, state }: Step): Change => {
       return Change[kind](at)
     case "DeleteProcess":
       return Change.DeleteProcess({ ...at, containerId: at.id, id: ExecId.make(exec) })
+    case "PutConsumer": {
+      const seq = Seq.make(states.indexOf(state))
+      const consumer = { name: ConsumerName.make(exec), seq, updatedAt: DateTime.makeUnsafe(seq) }
+      return Change.PutConsumer({ namespace: at.namespace, consumer })
+    }
+    case "DeleteConsumer":
+      return Change.DeleteConsumer({ namespace: at.namespace, name: ConsumerName.make(exec) })
   }
 }
 
@@ -73,6 +82,7 @@ const observe = (commits: ReadonlyArray<ReadonlyArray<Step>>) =>
       outcomes: outcomes.map((outcome) => (Exit.isSuccess(outcome) ? outcome.value : outcome.cause.reasons)),
       containers: yield* Effect.forEach(["b", "b.x"], (name) => store.containers(Namespace.make(name))),
       tasks: yield* store.tasks,
+      consumers: yield* Effect.forEach(["b", "b.x"], (name) => store.consumers(Namespace.make(name))),
       events: yield* store.events(Seq.make(0), 1_000),
       bounds: yield* store.bounds
     }

@@ -54,6 +54,7 @@ export const sqlite = (kernel: Kernel, ledger: Ledger): Disk => {
           task: (namespace, id) => there(own.task(namespace, id)),
           tasks: there(own.tasks),
           events: (after, limit) => there(own.events(after, limit)),
+          consumers: (namespace) => there(own.consumers(namespace)),
           bounds: there(own.bounds)
         }
       })

@@ -68,6 +68,10 @@ export const make = (
       }
       case "DeleteProcess":
         processes.get(change.containerId)?.delete(change.id)
+        return
+      // Nobody reads by name here.
+      case "PutConsumer":
+      case "DeleteConsumer":
     }
   }
 
@@ -139,6 +143,7 @@ export const make = (
       changes.forEach(forget)
       const touched = new Set<string>()
       for (const change of changes) {
+        if (change._tag === "PutConsumer" || change._tag === "DeleteConsumer") continue
         touched.add(
           "container" in change
             ? change.container.id

@@ -6,7 +6,17 @@ import { Effect, Fiber, Layer, Stream } from "effect"
 import type { Scope } from "effect"
 import type { Capability } from "../../src/schema/Runtime.ts"
 import type { BerthError, ContainerId, Event, System } from "../../src/index.ts"
-import { Containers, CurrentNamespace, Events, ExecId, Namespace, ProcessSpec, Tasks } from "../../src/index.ts"
+import {
+  ConsumerName,
+  Containers,
+  CurrentNamespace,
+  Events,
+  ExecId,
+  Namespace,
+  ProcessSpec,
+  Seq,
+  Tasks
+} from "../../src/index.ts"
 import { untilDone } from "../support/testTime.ts"
 import { container, created, freshId, running } from "../support/container.ts"
 
@@ -82,6 +92,50 @@ export const berthSuite = (place: Place) => {
           "/tasks/delete",
           "/containers/delete"
         ])
+      }))
+
+    test("is cleaned as often as one likes, whatever it is at", () =>
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        const id = yield* running(place.rootfs, ["/bin/sleep", "1000"])
+        const exits = yield* Effect.all([tasks.clean(id), tasks.clean(id), tasks.clean(id)], {
+          concurrency: "unbounded"
+        })
+        assert.deepStrictEqual(
+          exits.map((exit) => exit?.exitStatus),
+          [137, 137, 137]
+        )
+        assert.isNull(yield* tasks.clean(id))
+        yield* (yield* Containers).delete(id)
+        assert.isNull(yield* tasks.clean(id))
+      }))
+
+    test("keeps the place of a reader of events", () =>
+      Effect.gen(function* () {
+        const events = yield* Events
+        const consumer = ConsumerName.make("billing")
+        const rest = Effect.map(Stream.runCollect(events.subscribe({ consumer })), (found) =>
+          found.map(({ seq }) => seq)
+        )
+        yield* created(place.rootfs, ["/bin/true"])
+        const all = yield* rest
+        const [first, second] = all
+        if (first === undefined || second === undefined) return assert.fail("too few events")
+        yield* events.acknowledge({ consumer, seq: second })
+        assert.deepStrictEqual(yield* rest, all.slice(2))
+        yield* events.acknowledge({ consumer, seq: first })
+        const kept = yield* events.consumers
+        assert.deepStrictEqual(
+          kept.map(({ name, seq }) => [name, seq]),
+          [[consumer, second]]
+        )
+        const beyond = Seq.make(1_000_000)
+        assert.strictEqual(yield* tagOf(events.acknowledge({ consumer, seq: beyond })), "InvalidArgument")
+        const elsewhere = yield* Effect.provideService(events.consumers, CurrentNamespace, Namespace.make("elsewhere"))
+        assert.deepStrictEqual(elsewhere, [])
+        yield* events.forget(consumer)
+        yield* events.forget(consumer)
+        assert.deepStrictEqual((yield* rest).slice(0, all.length), all)
       }))
 
     test("pauses and resumes", () =>

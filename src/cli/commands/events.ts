@@ -2,6 +2,7 @@
 import { DateTime, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Event } from "../../schema/Events.ts"
+import { ConsumerName } from "../../schema/Ids.ts"
 import { Events } from "../../services/Events.ts"
 import { connected, wantsJson } from "../Globals.ts"
 import { Output } from "../Output.ts"
@@ -35,13 +36,19 @@ export const events = Command.make(
       "<SEQ|TIME>",
       "After a sequence number, or since a time or a span such as 10m; default all that is kept"
     ),
+    consumer: Flag.String("consumer").pipe(
+      Flag.withSchema(ConsumerName),
+      Flag.withMetavar("<NAME>"),
+      Flag.withDescription("Go on where this reader was; the daemon keeps its place for as long as it is not removed"),
+      Flag.optional
+    ),
     filters: Params.filters,
     follow: Flag.Boolean("follow").pipe(
       Flag.withDefault(true),
       Flag.withDescription("Go on with what happens from now on, the default; --no-follow ends with the newest")
     )
   },
-  ({ filters, follow, since }) =>
+  ({ consumer, filters, follow, since }) =>
     Effect.gen(function* () {
       const now = yield* DateTime.now
       const from = Option.map(since, (text) => point(text, now))
@@ -57,11 +64,18 @@ export const events = Command.make(
       yield* connected(
         Effect.gen(function* () {
           const log = yield* Events
-          yield* log
-            .subscribe({ ...Option.getOrElse(Option.flatten(from), () => ({})), filters, follow })
-            .pipe(
-              Stream.runForEach((event) => output.write(json ? Json.document(Json.event(event)) : `${toLine(event)}\n`))
-            )
+          const reader = Option.getOrUndefined(consumer)
+          const request = { ...Option.getOrElse(Option.flatten(from), () => ({})), filters, follow }
+          const print = (event: Event) => output.write(json ? Json.document(Json.event(event)) : `${toLine(event)}\n`)
+          if (reader === undefined) return yield* Stream.runForEach(log.subscribe(request), print)
+          yield* Stream.runForEachArray(log.subscribe({ ...request, consumer: reader }), (events) =>
+            Effect.gen(function* () {
+              yield* Effect.forEach(events, print, { discard: true })
+              // Only what is printed is done with: an end in between repeats events, and loses none.
+              const last = events.at(-1)
+              if (last !== undefined) yield* log.acknowledge({ consumer: reader, seq: last.seq })
+            })
+          )
         })
       )
     })
@@ -73,6 +87,7 @@ export const events = Command.make(
     {
       command: `berth events --json --since 42 --filter topic=/tasks/exit`,
       description: "Go on where a program stopped reading"
-    }
+    },
+    { command: "berth events --json --consumer billing", description: "The same, its place kept by the daemon" }
   ])
 )

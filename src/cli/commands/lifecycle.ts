@@ -3,7 +3,6 @@ import { Duration, Effect, Option, Schedule } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { BerthError, NotFound } from "../../schema/Errors.ts"
 import type { ContainerId } from "../../schema/Ids.ts"
-import type { Exit } from "../../schema/Process.ts"
 import { Containers } from "../../services/Containers.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { each } from "../Each.ts"
@@ -66,30 +65,33 @@ const absent = (error: BerthError): error is NotFound => error._tag === "NotFoun
 const meanwhile = (error: BerthError) => error._tag === "FailedPrecondition" && error.found === "being deleted"
 
 /** Task and container; either may be missing, but not both. What removes itself, or is removed by others meanwhile, is removed. */
-const remove = (id: ContainerId, force: boolean) =>
-  Effect.gen(function* () {
-    const tasks = yield* Tasks
-    const containers = yield* Containers
-    const existed = yield* Effect.isSuccess(containers.get(id))
-    const deletion = tasks.delete({ id, force })
-    const exit = yield* Effect.retry(deletion, {
-      while: meanwhile,
-      schedule: Schedule.spaced("20 millis"),
-      times: 50
-    }).pipe(
-      Effect.map(Option.some<Exit | null>),
-      Effect.catchIf(absent, () => Effect.succeedNone)
-    )
-    const rest = containers.delete(id)
-    yield* existed || Option.isSome(exit) ? Effect.catchIf(rest, absent, () => Effect.void) : rest
-    return Option.getOrNull(exit)
+const remove = Effect.fnUntraced(function* (id: ContainerId) {
+  const tasks = yield* Tasks
+  const containers = yield* Containers
+  const existed = yield* Effect.isSuccess(containers.get(id))
+  const deletion = Effect.retry(tasks.delete({ id }), {
+    while: meanwhile,
+    schedule: Schedule.spaced("20 millis"),
+    times: 50
   })
+  const exit = yield* Effect.catchIf(Effect.asSome(deletion), absent, () => Effect.succeedNone)
+  const rest = containers.delete(id)
+  yield* existed || Option.isSome(exit) ? Effect.catchIf(rest, absent, () => Effect.void) : rest
+  return Option.getOrNull(exit)
+})
+
+/** The same with what runs; what is not there is fine, as it is to `rm -f`. */
+const clean = Effect.fnUntraced(function* (id: ContainerId) {
+  const exit = yield* (yield* Tasks).clean(id)
+  yield* Effect.catchIf((yield* Containers).delete(id), absent, () => Effect.void)
+  return exit
+})
 
 export const del = Command.make(
   "delete",
   {
     ids: Params.ids,
-    force: Params.toggle("force", "Kill what runs").pipe(Params.alias("f"))
+    force: Params.toggle("force", "Kill what runs, and be content where there is nothing").pipe(Params.alias("f"))
   },
   ({ force, ids }) =>
     connected(
@@ -97,7 +99,7 @@ export const del = Command.make(
         const json = yield* wantsJson
         yield* each(ids, (id) =>
           Effect.gen(function* () {
-            const exit = yield* remove(id, force)
+            const exit = yield* force ? clean(id) : remove(id)
             yield* json
               ? (yield* Output).write(Json.document({ id, exit: exit === null ? null : Json.exit(exit) }))
               : line(id)

@@ -1,7 +1,7 @@
 /** The JSON documents of `--json`. Every one is on a line of its own; integers that a double cannot hold exactly are written as the specification has them. */
 import { Schema } from "effect"
 import { Container } from "../../schema/Container.ts"
-import { Event } from "../../schema/Events.ts"
+import { Consumer, Event } from "../../schema/Events.ts"
 import * as OciJson from "../../schema/OciJson.ts"
 import { OciSpec } from "../../schema/OciSpec.ts"
 import { Exit, Process } from "../../schema/Process.ts"
@@ -43,6 +43,7 @@ export const event = (value: Event) => {
   const { event, namespace, seq, time, topic } = encodeEvent(value)
   return { seq, time, namespace, topic, event }
 }
+export const consumer = encoder(Consumer)
 export const driver = encoder(DriverInfo)
 export const serverInfo = encoder(ServerInfo)
 export const stopResult = encoder(StopResult)

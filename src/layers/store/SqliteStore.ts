@@ -191,6 +191,14 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
       },
       Effect.catchTag("SqlError", failed)
     ),
+    consumers: Effect.fn("MetadataStore.consumers")(
+      function* (namespace) {
+        const rows = yield* sql<{ readonly name: string }>`
+        SELECT name, seq, updated_at AS updatedAt FROM consumers WHERE namespace = ${namespace} ORDER BY name`
+        return yield* Effect.forEach(rows, (row) => Rows.readConsumer(row, `${namespace}/${row.name}`))
+      },
+      Effect.catchTag("SqlError", failed)
+    ),
     bounds: Effect.gen(function* () {
       const [row] = yield* sql<{ readonly first: number | null; readonly last: number | null }>`
         SELECT (SELECT min(seq) FROM events) AS first, (SELECT max(seq) FROM events) AS last`

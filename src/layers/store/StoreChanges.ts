@@ -9,7 +9,7 @@ import { refuse } from "../../services/StoreRules.ts"
 import type { Refusal } from "../../services/StoreRules.ts"
 import * as Rows from "./StoreRows.ts"
 
-export type Value = string | null
+export type Value = string | number | null
 
 export interface Statement {
   /** With `?` for each of `values`. */
@@ -95,6 +95,16 @@ export const changeStatement = Change.$match({
   DeleteProcess: ({ namespace, containerId, id }): ChangeStatement => ({
     text: "DELETE FROM processes WHERE namespace = ? AND container_id = ? AND id = ?",
     values: [namespace, containerId, id]
+  }),
+  PutConsumer: ({ namespace, consumer: { name, seq, updatedAt } }): ChangeStatement => ({
+    text: `INSERT INTO consumers (namespace, name, seq, updated_at) VALUES (?, ?, ?, ?)
+      ON CONFLICT (namespace, name) DO UPDATE SET seq = excluded.seq, updated_at = excluded.updated_at
+      WHERE excluded.seq > consumers.seq`,
+    values: [namespace, name, seq, DateTime.formatIso(updatedAt)]
+  }),
+  DeleteConsumer: ({ namespace, name }): ChangeStatement => ({
+    text: "DELETE FROM consumers WHERE namespace = ? AND name = ?",
+    values: [namespace, name]
   })
 })
 

@@ -2,7 +2,7 @@
 import { DateTime, Effect, Result, Schema } from "effect"
 import { Container } from "../../schema/Container.ts"
 import { Unavailable } from "../../schema/Errors.ts"
-import { Payload } from "../../schema/Events.ts"
+import { Consumer, Payload } from "../../schema/Events.ts"
 import type { Event, NewEvent } from "../../schema/Events.ts"
 import { Namespace, Seq } from "../../schema/Ids.ts"
 import { ProcessRecord, TaskRecord, taskStatus, toProcess } from "../../schema/TaskState.ts"
@@ -66,6 +66,7 @@ const reader =
 export const readContainer = reader("containers", Schema.decodeUnknownResult(containerJson))
 export const readTask = reader("tasks", Schema.decodeUnknownResult(taskJson))
 export const readProcess = reader("processes", Schema.decodeUnknownResult(processJson))
+export const readConsumer = reader("consumers", Schema.decodeUnknownResult(Consumer))
 const readEventRow = reader("events", Schema.decodeUnknownResult(eventRow))
 
 export const readEvent = (row: { readonly seq: unknown }): Effect.Effect<Event, Unavailable> =>

@@ -54,7 +54,19 @@ const initial = Effect.gen(function* () {
     WHERE topic = '/tasks/exit' AND exec_id IS NULL`
 })
 
-const steps = { "1_initial": initial }
+const consumers = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`
+    CREATE TABLE consumers (
+      namespace TEXT NOT NULL,
+      name TEXT NOT NULL,
+      seq INTEGER NOT NULL,
+      updated_at TEXT NOT NULL,
+      PRIMARY KEY (namespace, name)
+    ) STRICT`
+})
+
+const steps = { "1_initial": initial, "2_consumers": consumers }
 const run = Migrator.make({})({ loader: Migrator.fromRecord(steps), table: "migrations" })
 
 /** Brings a database up to date, in one transaction. Unavailable where a newer berth has changed the tables since. */

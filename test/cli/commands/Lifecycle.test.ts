@@ -135,6 +135,9 @@ describe("berth delete", () => {
       )
       assert.strictEqual((yield* berth(["rm", "-f", "a", "b"], { daemon })).stdout, "a\nb\n")
       assert.strictEqual(daemon.entries.size, 0)
+      const absent = yield* berth(["rm", "-f", "a"], { daemon })
+      assert.deepStrictEqual([absent.code, absent.stdout, absent.stderr], [0, "a\n", ""])
+      assert.strictEqual((yield* berth(["rm", "a"], { daemon })).code, 1)
     })
   )
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Event } from "../../../src/schema/Events.ts"
-import { RuntimeName } from "../../../src/schema/Ids.ts"
+import { ConsumerName, RuntimeName, Seq } from "../../../src/schema/Ids.ts"
 import { FakeDaemon, nobody } from "../support/FakeDaemon.ts"
 import { berth } from "../support/Harness.ts"
 import { arrayIn, objectIn, objectsIn, valueIn } from "../support/Read.ts"
@@ -224,6 +224,17 @@ describe("berth events", () => {
     })
   )
 
+  it.effect("says what is printed, where the daemon keeps the place", () =>
+    Effect.gen(function* () {
+      const daemon = new FakeDaemon()
+      daemon.events = log
+      yield* berth(["events", "--no-follow", "--consumer", "billing"], { daemon })
+      assert.deepStrictEqual(daemon.requests("events.subscribe"), [{ consumer: "billing", filters: [], follow: false }])
+      assert.deepStrictEqual(daemon.requests("events.acknowledge"), [{ consumer: "billing", seq: 8 }])
+      assert.strictEqual((yield* berth(["events", "--consumer", "../x"], { daemon })).code, 2)
+    })
+  )
+
   it.effect("ends quietly when nobody reads", () =>
     Effect.gen(function* () {
       const daemon = new FakeDaemon()
@@ -288,6 +299,24 @@ describe("berth runtimes, info and version", () => {
       const { code, stdout } = yield* berth(["version", "--json"], { daemon })
       assert.strictEqual(code, 0)
       assert.deepInclude(objectIn(stdout), { server: null })
+    })
+  )
+})
+
+describe("berth consumers", () => {
+  it.effect("lists readers with their places, and forgets them", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(DateTime.toEpochMillis(DateTime.makeUnsafe("2026-01-01T00:10:00Z")))
+      const daemon = new FakeDaemon()
+      const updatedAt = DateTime.makeUnsafe("2026-01-01T00:00:00Z")
+      daemon.consumers = [{ name: ConsumerName.make("billing"), seq: Seq.make(42), updatedAt }]
+      const table = yield* berth(["consumers", "ls"], { daemon })
+      assert.match(table.stdout, /^NAME +DONE UP TO +SINCE\nbilling +42 +10 minutes ago\n$/)
+      assert.deepStrictEqual(JSON.parse((yield* berth(["consumers", "ls", "--json"], { daemon })).stdout), [
+        { name: "billing", seq: 42, updatedAt: "2026-01-01T00:00:00.000Z" }
+      ])
+      assert.strictEqual((yield* berth(["consumers", "rm", "billing", "audit"], { daemon })).stdout, "billing\naudit\n")
+      assert.deepStrictEqual(daemon.requests("events.forget"), ["billing", "audit"])
     })
   )
 })

@@ -14,7 +14,7 @@ import {
   Unavailable,
   WaitTimeout
 } from "../../../src/schema/Errors.ts"
-import type { Event } from "../../../src/schema/Events.ts"
+import type { Consumer, Event } from "../../../src/schema/Events.ts"
 import { ContainerId, type ExecId, RuntimeName } from "../../../src/schema/Ids.ts"
 import type { OciProcess } from "../../../src/schema/OciSpec.ts"
 import { defaultStdio } from "../../../src/schema/Process.ts"
@@ -135,6 +135,7 @@ export class FakeDaemon {
   readonly entries = new Map<string, Entry>()
   readonly calls: Array<{ readonly call: string; readonly request: unknown }> = []
   events: ReadonlyArray<Event> = []
+  consumers: ReadonlyArray<Consumer> = []
   /** How many samples were taken: each one later than the one before by a second. */
   samples = 0
   drivers: ReadonlyArray<DriverInfo> = []
@@ -275,7 +276,7 @@ export class FakeDaemon {
       },
       (id) => {
         const task = this.entries.get(id)?.task
-        return task == null ? Effect.void : Effect.asVoid(this.tasks.delete({ id, force: true }))
+        return task == null ? Effect.succeed(null) : this.tasks.delete({ id, force: true })
       }
     ),
     create: (request) =>
@@ -355,6 +356,12 @@ export class FakeDaemon {
                 orElse: () => Effect.fail(new WaitTimeout({ id: request.id, milliseconds: request.timeoutMillis ?? 0 }))
               })
         )
+      ),
+    clean: (id) =>
+      this.#call(
+        "tasks.clean",
+        id,
+        Effect.catchTag(this.tasks.delete({ id, force: true }), "NotFound", () => Effect.succeed(null))
       ),
     delete: (request) =>
       this.#call(
@@ -532,7 +539,10 @@ export class FakeDaemon {
           request,
           Effect.sync(() => Stream.fromIterable(this.events))
         )
-      )
+      ),
+    acknowledge: (request) => this.#call("events.acknowledge", request, Effect.void),
+    consumers: Effect.suspend(() => this.#call("events.consumers", null, Effect.succeed(this.consumers))),
+    forget: (consumer) => this.#call("events.forget", consumer, Effect.void)
   })
 
   readonly #system = System.of({
