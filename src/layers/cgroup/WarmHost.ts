@@ -14,26 +14,30 @@ export interface Options {
   readonly root?: string
 }
 
-/** The list of processes of the group that this process is in; `null` where there are no groups. */
-const ownList = (root: string): string | null => {
-  // Both read each time: whoever is moved meanwhile must not be moved back.
-  const mounts = Hierarchies.parseMounts(readFileSync(`${root}/proc/self/mountinfo`, "utf8"))
-  const groups = Hierarchies.parseMembership(readFileSync(`${root}/proc/self/cgroup`, "utf8"))
-  for (const [name, mount] of [["", mounts.v2] as const, ...mounts.v1]) {
-    const group = groups.get(name)
-    const folder = mount === null || group === undefined ? null : Hierarchies.folderOf(mount, group)
-    if (folder !== null) return `${root}${folder}/cgroup.procs`
-  }
-  return null
-}
+const none: Hierarchies.Mounts = { v1: new Map(), v2: null }
 
 const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
   const host = yield* ProcessHost
   const scope = yield* Effect.scope
+  const mounts = yield* Effect.try(() =>
+    Hierarchies.parseMounts(readFileSync(`${root}/proc/self/mountinfo`, "utf8"))
+  ).pipe(Effect.orElseSucceed(() => none))
   let underWay = false
 
+  /** The list of processes of the group that this process is in; `null` where there are no groups. */
+  const ownList = () => {
+    // Read each time: whoever is moved meanwhile must not be moved back.
+    const groups = Hierarchies.parseMembership(readFileSync(`${root}/proc/self/cgroup`, "utf8"))
+    for (const [name, mount] of [["", mounts.v2] as const, ...mounts.v1]) {
+      const group = groups.get(name)
+      const folder = mount === null || group === undefined ? null : Hierarchies.folderOf(mount, group)
+      if (folder !== null) return `${root}${folder}/cgroup.procs`
+    }
+    return null
+  }
+
   const moveNowhere = Effect.tryPromise(async () => {
-    const list = ownList(root)
+    const list = ownList()
     // Zero stands for whoever writes it.
     if (list !== null) await writeFile(list, "0", { flag: "r+" })
   }).pipe(
