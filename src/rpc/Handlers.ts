@@ -44,7 +44,8 @@ export const layer = BerthRpc.toLayer(
       "Tasks.Resize": (request) => Effect.as(tasks.resize(request), null),
       "Events.Subscribe": events.subscribe,
       "System.Info": () => system.info,
-      "System.Runtimes": () => system.runtimes
+      "System.Runtimes": () => system.runtimes,
+      "System.Orphans": system.orphans
     })
   })
 )
