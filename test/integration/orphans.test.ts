@@ -105,6 +105,9 @@ const litter = Effect.fnUntraced(function* ({ folder, root, state }: Place, runt
   const runtimeRoot = join(state, "runtime", runtime, "default")
   mkdirSync(runtimeRoot, { recursive: true })
   execFileSync(runtime, ["--root", runtimeRoot, "run", "--detach", "--bundle", bundle, "ghost"], { stdio: "ignore" })
+  // Words that no runtime can read, and none at all.
+  for (const id of ["garbled", "empty"]) mkdirSync(join(runtimeRoot, id))
+  for (const name of ["state.json", "status"]) writeFileSync(join(runtimeRoot, "garbled", name), "{")
   // A folder that was being made, with a mount, a FIFO and a file in it.
   const half = join(state, "tasks/default/half")
   for (const name of ["rootfs", "overlay/upper", "overlay/work"]) mkdirSync(join(half, name), { recursive: true })
@@ -118,7 +121,7 @@ const litter = Effect.fnUntraced(function* ({ folder, root, state }: Place, runt
   return {
     isClear: () =>
       ghosts().length === 0 &&
-      !existsSync(join(runtimeRoot, "ghost")) &&
+      ["ghost", "garbled", "empty"].every((id) => !existsSync(join(runtimeRoot, id))) &&
       !existsSync(half) &&
       !mounted(join(half, "rootfs")) &&
       !existsSync(join(controller, `${prefix}--default--gone`)),
@@ -158,13 +161,15 @@ for (const runtime of ["runc", "crun"]) {
       "is removed when a daemon starts, and nothing else is",
       () =>
         Effect.gen(function* () {
-          const place = yield* folders
+          const [place, neighbour] = [yield* folders, yield* folders]
+          const far = yield* life(neighbour, () => started("far"), { runtime })
           const own = yield* life(place, () => Effect.all([started("own"), inNamespace("other")(started("own"))]), {
             runtime
           })
           const there = yield* decoys(place)
           const { isClear, isThere, log } = yield* litter(place, runtime)
           assert.isTrue(isThere())
+          const farGroups = cgroupsOf(far.id)
           yield* life(
             place,
             (daemon) =>
@@ -179,7 +184,8 @@ for (const runtime of ["runc", "crun"]) {
                 assert.deepStrictEqual(summary(yield* doctor(place, "--repair")), ["log lost removed"])
                 assert.isFalse(existsSync(log))
                 assert.deepStrictEqual(yield* doctor(place), [])
-                assert.isTrue(there())
+                assert.isTrue(there() && lives(far.pid))
+                assert.deepStrictEqual(cgroupsOf(far.id), farGroups)
                 assert.deepStrictEqual(
                   own.map(({ pid }) => lives(pid)),
                   [true, true]
@@ -210,6 +216,8 @@ for (const runtime of ["runc", "crun"]) {
             "folder half",
             "log lost",
             "mount half",
+            "runtime empty",
+            "runtime garbled",
             "runtime ghost",
             "socket -"
           ]

@@ -6,7 +6,7 @@ import { Context, Effect, Layer, Option, Stream } from "effect"
 import { rmSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
-import type { BerthError } from "../../schema/Errors.ts"
+import type { BerthError, RuntimeFailed } from "../../schema/Errors.ts"
 import { Unavailable } from "../../schema/Errors.ts"
 import type { ContainerRef } from "../../schema/Host.ts"
 import { containerKey, RuntimeName } from "../../schema/Ids.ts"
@@ -94,24 +94,33 @@ const make = Effect.fnUntraced(function* (place: Place) {
     })
   ).pipe(Effect.provideService(TaskDirectory, directory))
 
-  /** By the runtime whose folder it is; one that is not to be had may be so tomorrow. */
+  const removeFolder = (what: string, path: string) =>
+    Effect.tryPromise({
+      try: () => rm(path, { recursive: true, force: true }),
+      catch: (error) => new Unavailable({ what, problem: String(error), mend: null })
+    })
+
+  /**
+   * By the runtime whose folder it is; one that is not to be had may be so tomorrow. A runtime that cannot read its own
+   * words would never let go of them: where no process is left of the container, they are only files.
+   */
   const deleteState = Effect.fnUntraced(function* (owner: ContainerRef, path: string) {
     const name = path.slice(join(place.state, "runtime").length + 1).split("/")[0] ?? ""
     const driver = yield* runtimes.driver(RuntimeName.make(name))
     const bundle = directory.directory({ ...owner, execId: null })
-    yield* driver.delete({ ...owner, bundle }, { force: true })
+    const groups = Leftovers.cgroupDirectories(`/${place.cgroupPrefix}--${owner.namespace}--${owner.containerId}`)
+    yield* Effect.catchTag(
+      driver.delete({ ...owner, bundle }, { force: true }),
+      "RuntimeFailed",
+      (error): Effect.Effect<void, RuntimeFailed | Unavailable> =>
+        groups.some(Leftovers.isPopulated) ? Effect.fail(error) : removeFolder("runtime", path)
+    )
   })
 
   const removeGroup = (path: string) =>
     Leftovers.removeEmpty(path).pipe(
       Effect.mapError(() => new Unavailable({ what: "cgroup", problem: "a process is in it", mend: null }))
     )
-
-  const removeLog = (path: string) =>
-    Effect.tryPromise({
-      try: () => rm(path, { recursive: true, force: true }),
-      catch: (error) => new Unavailable({ what: "log", problem: String(error), mend: null })
-    })
 
   const remove = ({ remain: { kind, owner, path } }: Verdict): Effect.Effect<unknown, BerthError> => {
     // A socket is replaced by whoever listens next; by now that is the host.
@@ -128,7 +137,7 @@ const make = Effect.fnUntraced(function* (place: Place) {
       case "cgroup":
         return removeGroup(path)
       default:
-        return removeLog(path)
+        return removeFolder("log", path)
     }
   }
 
