@@ -155,6 +155,15 @@ const decoys = Effect.fnUntraced(function* ({ state }: Place) {
     mounted(theirs) && groups.every((path) => existsSync(path)) && files.every((file) => existsSync(join(state, file)))
 })
 
+it.live("the doctor makes nothing where there was no berth", () =>
+  Effect.gen(function* () {
+    const place = yield* folders
+    assert.deepStrictEqual(yield* doctor(place), [])
+    assert.deepStrictEqual(yield* doctor(place, "--repair"), [])
+    assert.isFalse(existsSync(place.root) || existsSync(place.state))
+  })
+)
+
 for (const runtime of ["runc", "crun"]) {
   describe.skipIf(!canRunContainers || installed(runtime) === null)(`what a crash left, on ${runtime}`, () => {
     it.live(
@@ -247,9 +256,10 @@ for (const runtime of ["runc", "crun"]) {
           writeFileSync(join(place.state, "tasks/default", bad.id, "init.json"), '{"ref":')
           yield* life(
             place,
-            () =>
+            (daemon) =>
               Effect.gen(function* () {
                 const tasks = yield* Tasks
+                yield* eventually("it is in the log", () => daemon.log().includes(`left alone: record ${place.state}`))
                 assert.strictEqual((yield* tasks.get(good.id)).status, "running")
                 assert.include(yield* tasks.pids(good.id), good.pid)
                 const again = yield* started("again")
@@ -270,6 +280,24 @@ for (const runtime of ["runc", "crun"]) {
             { runtime }
           )
         }).pipe(Effect.scoped),
+      60_000
+    )
+
+    it.live(
+      "of a test that fails goes with the folders of the test",
+      () =>
+        Effect.gen(function* () {
+          const [made, groups] = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const place = yield* folders
+              const made = yield* life(place, () => started("left"), { runtime })
+              yield* litter(place, runtime)
+              return [made, () => cgroupsOf(cgroupPrefix(place.state))] as const
+            })
+          )
+          yield* eventually("its process has ended", () => !lives(made.pid))
+          assert.deepStrictEqual(groups(), [])
+        }),
       60_000
     )
   })

@@ -29,6 +29,8 @@ export const look = ({ root, state }: Folders) =>
 /** Unavailable where a daemon holds the folder. */
 export const repair = Effect.fn("Alone.repair")(
   function* (folders: Folders) {
+    // A machine without berth is not given one.
+    if ((yield* look(folders)).length === 0) return []
     const settings = yield* configure({ ...folders, listen: [], runtime: "auto", config: null })
     const runtimes = yield* RuntimeTable.load(settings.config.state)
     yield* Layer.build(StateLock.layer({ state: settings.config.state }))
