@@ -7,8 +7,11 @@ import { Config } from "../services/Config.ts"
 import type { ProcessHost } from "../services/ProcessHost.ts"
 import * as WarmHost from "./cgroup/WarmHost.ts"
 import type { configure } from "./DaemonOptions.ts"
+import * as FileTaskDirectory from "./FileTaskDirectory.ts"
 import * as FileOutputLog from "./io/FileOutputLog.ts"
 import * as Local from "./Local.ts"
+import * as Orphans from "./orphans/Orphans.ts"
+import * as TakingTurns from "./orphans/TakingTurns.ts"
 import * as SqliteStore from "./store/SqliteStore.ts"
 import * as SystemInfo from "./SystemInfo.ts"
 
@@ -19,9 +22,13 @@ export const over = <E, R>(
   host: Layer.Layer<ProcessHost, E, R>,
   { config, hostDriver, runtimes, synchronous }: Settings
 ) =>
-  Layer.mergeAll(Berth.layer, SystemInfo.layer).pipe(
+  Orphans.atStart.pipe(
+    // Behind the recovery: until then a task may be there that no actor has yet.
+    Layer.provideMerge(Layer.mergeAll(Berth.layer, SystemInfo.layer)),
+    Layer.provide(Orphans.Orphans.layer(config)),
     Layer.provide([
-      WarmHost.over(host),
+      TakingTurns.over(WarmHost.over(host)),
+      FileTaskDirectory.layer({ state: config.state }),
       SqliteStore.layer({ filename: join(config.root, "berth.db"), synchronous }),
       FileOutputLog.layer({ root: config.root }),
       Local.runtimes({ state: config.state, runtimes, hostDriver }),

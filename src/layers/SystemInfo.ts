@@ -6,6 +6,7 @@ import type { ServerInfo } from "../schema/Requests.ts"
 import { Config } from "../services/Config.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import { System } from "../services/System.ts"
+import { Orphans } from "./orphans/Orphans.ts"
 
 const cgroup = (): ServerInfo["cgroup"] =>
   existsSync("/sys/fs/cgroup/cgroup.controllers") ? "v2" : existsSync("/sys/fs/cgroup/unified") ? "hybrid" : "v1"
@@ -30,6 +31,11 @@ export const layer = Layer.effect(
         state: config.state
       }
     })
-    return System.of({ info, runtimes: runtime.list })
+    const orphans = yield* Orphans
+    return System.of({
+      info,
+      runtimes: runtime.list,
+      orphans: ({ repair }) => (repair ? orphans.clean("repair") : orphans.look)
+    })
   })
 )

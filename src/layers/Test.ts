@@ -26,6 +26,8 @@ const system = Layer.effect(
     const startedAt = yield* DateTime.now
     return System.of({
       runtimes: list,
+      // A pretended machine forgets what it pretended.
+      orphans: () => Effect.succeed([]),
       info: Effect.succeed({
         version,
         pid: 1,

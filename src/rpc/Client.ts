@@ -99,7 +99,8 @@ const make = Effect.fnUntraced(function* (address: string) {
   })
   const system = System.of({
     info: call(client["System.Info"]({})),
-    runtimes: call(client["System.Runtimes"]({}))
+    runtimes: call(client["System.Runtimes"]({})),
+    orphans: (request) => call(client["System.Orphans"](request))
   })
   return Context.make(Containers, containers).pipe(
     Context.add(Tasks, tasks),

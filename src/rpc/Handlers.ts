@@ -48,7 +48,8 @@ export const layer = BerthRpc.toLayer(
       "Events.Consumers": () => events.consumers,
       "Events.Forget": ({ consumer }) => Effect.as(events.forget(consumer), null),
       "System.Info": () => system.info,
-      "System.Runtimes": () => system.runtimes
+      "System.Runtimes": () => system.runtimes,
+      "System.Orphans": system.orphans
     })
   })
 )

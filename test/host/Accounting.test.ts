@@ -1,6 +1,6 @@
 /** Kills for want of memory, told by a host: once each, before the exit that they explain, and by the next host what this one could not. */
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Layer, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
@@ -10,9 +10,8 @@ import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { NotFound } from "../../src/schema/Errors.ts"
 import { refOf } from "../layers/mock/support.ts"
-import { atOnce, settled } from "../support/atOnce.ts"
-import { create, Disk, exec, forever, ground, job, running, test, watching, web } from "./support.ts"
-import type { Ground } from "./support.ts"
+import { settled } from "../support/atOnce.ts"
+import { create, Disk, exec, forever, job, life, running, test, testOfLives, watching, web } from "./support.ts"
 
 const hog = ["hog"]
 const scripted = Effect.flatMap(MockWorld, (world) =>
@@ -103,15 +102,7 @@ describe("kills for want of memory", () => {
 })
 
 describe("a host that follows another", () => {
-  const life = Effect.fnUntraced(function* <A, E, R>(body: Effect.Effect<A, E, R | ProcessHost>) {
-    const scope = yield* Scope.make()
-    const services = yield* atOnce("boot", Layer.build(Layer.fresh(LocalHost.layer)).pipe(Scope.provide(scope)))
-    const result = yield* Effect.provideContext(body, services)
-    yield* Scope.close(scope, Exit.void)
-    return result
-  })
-  const test = (name: string, body: () => Effect.Effect<void, unknown, Ground>) =>
-    it.effect(name, () => body().pipe(Effect.provide(ground())))
+  const test = testOfLives
 
   test("does not tell again what was told, and tells what happened in between", () =>
     Effect.gen(function* () {

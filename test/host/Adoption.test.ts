@@ -1,8 +1,7 @@
 /** One host after another on the same machine: the second knows what the first one knew, and what has happened in between. */
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as LocalHost from "../../src/host/LocalHost.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
@@ -10,21 +9,21 @@ import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
 import { atOnce, failure, settled } from "../support/atOnce.ts"
-import { Disk, exec, forever, gone, ground, left, nothing, running, watching, web } from "./support.ts"
-import type { Ground } from "./support.ts"
+import {
+  Disk,
+  exec,
+  forever,
+  gone,
+  left,
+  life,
+  nothing,
+  running,
+  testOfLives as test,
+  watching,
+  web
+} from "./support.ts"
 
 describe("a host that follows another", () => {
-  /** One life of a host. What it has begun is cut off with it. */
-  const life = Effect.fnUntraced(function* <A, E, R>(body: Effect.Effect<A, E, R | ProcessHost>) {
-    const scope = yield* Scope.make()
-    const services = yield* atOnce("boot", Layer.build(Layer.fresh(LocalHost.layer)).pipe(Scope.provide(scope)))
-    const result = yield* Effect.provideContext(body, services)
-    yield* Scope.close(scope, Exit.void)
-    return result
-  })
-  const test = (name: string, body: () => Effect.Effect<void, unknown, Ground>) =>
-    it.effect(name, () => body().pipe(Effect.provide(ground())))
-
   test("takes over what runs: same processes, their signals, exits, output and deletion", () =>
     Effect.gen(function* () {
       const made = yield* life(

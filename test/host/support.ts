@@ -1,6 +1,6 @@
 /** What the tests of the host share: a machine whose task folders can be made to fail, short forms of the host's calls, and a look at what is left. */
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
@@ -11,7 +11,7 @@ import { defaultStdio } from "../../src/schema/Process.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { processOf, refOf, specOf } from "../layers/mock/support.ts"
-import { settled } from "../support/atOnce.ts"
+import { atOnce, settled } from "../support/atOnce.ts"
 import { machine } from "../support/pretended.ts"
 
 const io = { stdio: defaultStdio, logFile: "/memory/log" }
@@ -84,6 +84,18 @@ export const test = (
   body: () => Effect.Effect<void, unknown, Ground | ProcessHost>,
   options: Parameters<typeof machine>[0] = {}
 ) => it.effect(name, () => body().pipe(Effect.provide(LocalHost.layer.pipe(Layer.provideMerge(ground(options))))))
+
+/** One life of a host. What it has begun is cut off with it. */
+export const life = Effect.fnUntraced(function* <A, E, R>(body: Effect.Effect<A, E, R | ProcessHost>) {
+  const scope = yield* Scope.make()
+  const services = yield* atOnce("boot", Layer.build(Layer.fresh(LocalHost.layer)).pipe(Scope.provide(scope)))
+  const result = yield* Effect.provideContext(body, services)
+  yield* Scope.close(scope, Exit.void)
+  return result
+})
+/** A test of several lives on one machine. */
+export const testOfLives = (name: string, body: () => Effect.Effect<void, unknown, Ground>) =>
+  it.effect(name, () => body().pipe(Effect.provide(ground())))
 
 export const create = (args: ReadonlyArray<string> = forever, id = "web") =>
   Effect.flatMap(ProcessHost, (host) => host.create({ ...refOf(id), runtime, spec: specOf(args), ...io }))

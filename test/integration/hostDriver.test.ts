@@ -80,6 +80,10 @@ const whyNoOther = ((): string | null => {
 })()
 if (whyNoOther !== null) process.stderr.write(`left out: a daemon of a user without rights: ${whyNoOther}\n`)
 
+/** A test at a daemon of its own that allows them. */
+const onDaemon = (name: string, body: (place: Daemon) => Parameters<typeof at>[1]) =>
+  it.live(name, () => Effect.flatMap(daemon(enabled), (place) => at(place, body(place))), 60_000)
+
 describe("plain processes of the host", () => {
   it.live.skipIf(whyNoOther !== null)(
     "need no root: a daemon of nobody runs, execs, pauses, waits and deletes",
@@ -124,86 +128,68 @@ describe("plain processes of the host", () => {
     60_000
   )
 
-  it.live(
-    "outlive their shim: the next one starts what waits, ends what runs and knows how it ended",
-    () =>
-      Effect.gen(function* () {
-        const place = yield* daemon(enabled)
-        yield* at(
-          place,
-          Effect.gen(function* () {
-            const tasks = yield* Tasks
-            const waits = yield* created("/", ["/bin/sh", "-c", "exit 6"])
-            const runs = yield* running("/", ["/bin/sleep", "1000"])
-            const { pid } = yield* tasks.get(runs)
-            const [shim = 0] = shimsOf(place.state)
-            process.kill(shim, "SIGKILL")
-            yield* eventually(
-              "another shim",
-              Effect.sync(() => shimsOf(place.state).some((other) => other !== shim))
-            )
-            assert.isTrue(lives(pid ?? 0))
-            yield* Effect.retry(tasks.start(waits), { schedule: Schedule.spaced("50 millis"), times: 100 })
-            assert.strictEqual((yield* tasks.wait({ id: waits })).id, waits)
-            assert.deepStrictEqual(yield* tasks.pids(runs), [pid ?? 0])
-            yield* tasks.pause(runs)
-            yield* tasks.resume(runs)
-            yield* tasks.delete({ id: runs, force: true })
-            assert.isFalse(lives(pid ?? 0))
-          })
-        )
-      }),
-    60_000
+  onDaemon("outlive their shim: the next one starts what waits, ends what runs and knows how it ended", (place) =>
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      const waits = yield* created("/", ["/bin/sh", "-c", "exit 6"])
+      const runs = yield* running("/", ["/bin/sleep", "1000"])
+      const { pid } = yield* tasks.get(runs)
+      const [shim = 0] = shimsOf(place.state)
+      process.kill(shim, "SIGKILL")
+      yield* eventually(
+        "another shim",
+        Effect.sync(() => shimsOf(place.state).some((other) => other !== shim))
+      )
+      assert.isTrue(lives(pid ?? 0))
+      yield* Effect.retry(tasks.start(waits), { schedule: Schedule.spaced("50 millis"), times: 100 })
+      assert.strictEqual((yield* tasks.wait({ id: waits })).id, waits)
+      assert.deepStrictEqual(yield* tasks.pids(runs), [pid ?? 0])
+      yield* tasks.pause(runs)
+      yield* tasks.resume(runs)
+      yield* tasks.delete({ id: runs, force: true })
+      assert.isFalse(lives(pid ?? 0))
+    })
   )
 
-  it.live(
-    "have terminals, limits and other users, and leave nothing where they cannot be made",
-    () =>
-      Effect.gen(function* () {
-        const place = yield* daemon(enabled)
-        yield* at(
-          place,
-          Effect.gen(function* () {
-            const tasks = yield* Tasks
-            const typed = yield* container({
-              args: ["/bin/sh", "-c", "stty size; read a; echo got $a; exit 7"],
-              terminal: true
-            })
-            const stdio = { stdin: true, log: { _tag: "json" } } as const
-            yield* tasks.create({ id: typed, stdio, size: { width: 91, height: 31 } })
-            yield* tasks.start(typed)
-            yield* tasks.writeStdin({ id: typed, bytes: new TextEncoder().encode("words\r") })
-            assert.strictEqual((yield* tasks.wait({ id: typed })).exitStatus, 7)
-            assert.match(yield* text(typed), /^31 91\r\n(?:words\r\n)?.*got words\r\n$/s)
+  onDaemon("have terminals, limits and other users, and leave nothing where they cannot be made", (place) =>
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      const typed = yield* container({
+        args: ["/bin/sh", "-c", "stty size; read a; echo got $a; exit 7"],
+        terminal: true
+      })
+      const stdio = { stdin: true, log: { _tag: "json" } } as const
+      yield* tasks.create({ id: typed, stdio, size: { width: 91, height: 31 } })
+      yield* tasks.start(typed)
+      yield* tasks.writeStdin({ id: typed, bytes: new TextEncoder().encode("words\r") })
+      assert.strictEqual((yield* tasks.wait({ id: typed })).exitStatus, 7)
+      assert.match(yield* text(typed), /^31 91\r\n(?:words\r\n)?.*got words\r\n$/s)
 
-            const limited = yield* container({
-              args: ["/bin/sh", "-c", "ulimit -n"],
-              ulimits: [{ name: "nofile", soft: 77, hard: 88 }]
-            })
-            yield* tasks.create({ id: limited })
-            yield* tasks.start(limited)
-            yield* tasks.wait({ id: limited })
-            assert.strictEqual(yield* text(limited), "77\n")
+      const limited = yield* container({
+        args: ["/bin/sh", "-c", "ulimit -n"],
+        ulimits: [{ name: "nofile", soft: 77, hard: 88 }]
+      })
+      yield* tasks.create({ id: limited })
+      yield* tasks.start(limited)
+      yield* tasks.wait({ id: limited })
+      assert.strictEqual(yield* text(limited), "77\n")
 
-            const mark = `berth-mark-${process.pid}`
-            const wrong: ReadonlyArray<readonly [Partial<SpecOptions>, BerthError["_tag"]]> = [
-              [{ memory: 64 * 1024 * 1024 }, "Unsupported"],
-              [{ rootfs: { path: "/tmp" } }, "Unsupported"],
-              [{ cwd: "/no/such/folder" }, "RuntimeFailed"],
-              [{ args: ["/etc/passwd", mark] }, "RuntimeFailed"]
-            ]
-            for (const [options, tag] of wrong) {
-              const id = yield* container({ args: ["/bin/sleep", mark], ...options })
-              assert.strictEqual((yield* Effect.flip(tasks.create({ id })))._tag, tag)
-              assert.strictEqual((yield* Effect.flip(tasks.get(id)))._tag, "NotFound")
-            }
-            assert.deepStrictEqual(processesWith(mark), [])
-            // Those three ended by themselves, the others never were.
-            assert.deepStrictEqual(readdirSync(join(place.state, "runtime/host/default")), [])
-          })
-        )
-      }),
-    60_000
+      const mark = `berth-mark-${process.pid}`
+      const wrong: ReadonlyArray<readonly [Partial<SpecOptions>, BerthError["_tag"]]> = [
+        [{ memory: 64 * 1024 * 1024 }, "Unsupported"],
+        [{ rootfs: { path: "/tmp" } }, "Unsupported"],
+        [{ cwd: "/no/such/folder" }, "RuntimeFailed"],
+        [{ args: ["/etc/passwd", mark] }, "RuntimeFailed"]
+      ]
+      for (const [options, tag] of wrong) {
+        const id = yield* container({ args: ["/bin/sleep", mark], ...options })
+        assert.strictEqual((yield* Effect.flip(tasks.create({ id })))._tag, tag)
+        assert.strictEqual((yield* Effect.flip(tasks.get(id)))._tag, "NotFound")
+      }
+      assert.deepStrictEqual(processesWith(mark), [])
+      // Those three ended by themselves, the others never were.
+      assert.deepStrictEqual(readdirSync(join(place.state, "runtime/host/default")), [])
+    })
   )
 
   it.live(

@@ -6,16 +6,22 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { clear } from "./clear.ts"
 
 export const berth = fileURLToPath(new URL("../../bin/berth", import.meta.url))
 
-/** A durable and a volatile folder, removed with the scope. */
-export const folders = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-test-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  ),
-  (folder) => ({ folder, root: join(folder, "root"), state: join(folder, "state") })
+/** A durable and a volatile folder, removed with the scope, with every shim, container, mount and cgroup of theirs that a failure has left. */
+export const folders = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = mkdtempSync(join(tmpdir(), "berth-test-"))
+    return { folder, root: join(folder, "root"), state: join(folder, "state") }
+  }),
+  ({ folder, state }) =>
+    Effect.sync(() => {
+      shimsOf(state).forEach((pid) => process.kill(pid, "SIGKILL"))
+      clear(folder, state)
+      rmSync(folder, { recursive: true, force: true })
+    })
 )
 
 /** Pids of the shims whose arguments name this folder. */

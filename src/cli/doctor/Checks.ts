@@ -174,6 +174,15 @@ export const store = ({ store: { damages, file } }: Facts): Check =>
     ? good("store", false, null)
     : bad("store", false, `${file}: ${damages.join("; ")}`, "restore it from a backup, or delete those rows")
 
+/** What is removed already is no problem any more. */
+export const leftovers = ({ orphans: { found, problem } }: Facts): Check => {
+  if (problem !== null) return bad("leftovers of crashes", false, problem, null)
+  const left = found.filter(({ fate }) => fate !== "removed")
+  if (left.length === 0) return good("leftovers of crashes", false, null)
+  const mend = left.some(({ fate }) => fate === "found") ? "berth doctor --repair" : null
+  return bad("leftovers of crashes", false, `${left.length} left, listed below`, mend)
+}
+
 export const daemon = ({ daemon }: Facts): Check =>
   "version" in daemon
     ? good("daemon", false, daemon.version)
@@ -194,6 +203,7 @@ export const all = (facts: Facts): ReadonlyArray<Check> => [
   exitAfterLoss(facts),
   criu(facts),
   store(facts),
+  leftovers(facts),
   daemon(facts)
 ]
 

@@ -1,8 +1,9 @@
-/** What the doctor looks at, read from the machine once. Nothing is changed, and what cannot be read is absent. */
+/** What the doctor looks at, read from the machine once. Nothing is changed unless a repair is asked for, and what cannot be read is absent. */
 import { Effect, FileSystem, Option } from "effect"
 import type { Cause, Layer } from "effect"
 import { release } from "node:os"
 import type { BerthError } from "../../schema/Errors.ts"
+import type { Orphan } from "../../schema/Orphan.ts"
 import type { DriverInfo } from "../../schema/Runtime.ts"
 import { OciRuntime } from "../../services/OciRuntime.ts"
 import { System } from "../../services/System.ts"
@@ -31,15 +32,17 @@ export interface Facts {
   readonly criu: string | null
   /** Where the store is, and each row of it that cannot be read. */
   readonly store: { readonly file: string; readonly damages: ReadonlyArray<string> }
+  /** What crashes have left behind, and why that cannot be told. */
+  readonly orphans: { readonly found: ReadonlyArray<Orphan>; readonly problem: string | null }
   readonly daemon:
     | { readonly address: string; readonly version: string; readonly root: string }
     | { readonly address: string; readonly problem: string }
 }
 
 /** Of the daemon that answers; else where one would have it. */
-const store = Effect.fnUntraced(function* (daemon: Facts["daemon"]) {
+const store = Effect.fnUntraced(function* (daemon: Facts["daemon"], root: string) {
   const { damages } = yield* Effect.promise(() => import("../../layers/store/Inspection.ts"))
-  const file = `${"root" in daemon ? daemon.root : "/var/lib/berth"}/berth.db`
+  const file = `${"root" in daemon ? daemon.root : root}/berth.db`
   return { file, damages: yield* damages(file) }
 })
 
@@ -98,14 +101,37 @@ const daemon = (address: string) =>
     Effect.catch((error) => Effect.succeed({ address, problem: whyNot(error) }))
   )
 
+/** What to do about what crashes left behind, and where, if no daemon answers. */
+export interface Cleaning {
+  readonly repair: boolean
+  readonly root: string
+  readonly state: string
+}
+
+/** By the daemon that answers, and by this process where none does. */
+const orphans = Effect.fnUntraced(
+  function* (daemon: Facts["daemon"], services: Layer.Layer<System, BerthError>, { repair, root, state }: Cleaning) {
+    if ("version" in daemon) {
+      const asked = Effect.flatMap(System, (system) => system.orphans({ repair }))
+      return { found: yield* Effect.provide(asked, services), problem: null }
+    }
+    const alone = yield* Effect.promise(() => import("../../layers/orphans/Alone.ts"))
+    return { found: yield* repair ? alone.repair({ root, state }) : alone.look({ root, state }), problem: null }
+  },
+  Effect.catch((error) => Effect.succeed({ found: [], problem: whyNot(error) }))
+)
+
 /** Reads everything. The daemon is asked through the services given. */
 export const gather = Effect.fn("doctor.gather")(function* (
   address: string,
-  services: Layer.Layer<System, BerthError>
+  services: Layer.Layer<System, BerthError>,
+  cleaning: Cleaning
 ) {
   const found: Facts["daemon"] = yield* Effect.catch(Effect.provide(daemon(address), services), (error) =>
     Effect.succeed({ address, problem: whyNot(error) })
   )
+  // By itself: where this process repairs, no other part of it may have the store open.
+  const left = yield* orphans(found, services, cleaning)
   return yield* Effect.all(
     {
       platform: Effect.succeed(process.platform),
@@ -122,7 +148,8 @@ export const gather = Effect.fn("doctor.gather")(function* (
       libc,
       drivers: drivers(services),
       criu: firstOnPath("criu"),
-      store: store(found),
+      store: store(found, cleaning.root),
+      orphans: Effect.succeed(left),
       daemon: Effect.succeed(found)
     },
     { concurrency: "unbounded" }

@@ -1,12 +1,14 @@
 /**
- * What a runtime leaves behind when it is killed in the middle of a call: copies of itself that wait for a parent which
- * is gone, and cgroups that it did not come to write down. `delete --force` knows of neither. Removes only what can
- * belong to nobody else.
+ * What a runtime leaves behind when a call does not come to its end: copies of itself that wait for a parent which is
+ * gone, and cgroups that it did not come to write down. `delete --force` knows of neither. Removes only what can belong
+ * to nobody else.
  */
 import { Effect, Option, Schedule } from "effect"
-import { existsSync, readdirSync, rmdirSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs"
 import { join } from "node:path"
+import type { Target } from "../../services/OciRuntime.ts"
 import { cgroupsPath } from "./Bundle.ts"
+import { codeOf } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 
 const forks = Effect.fnUntraced(function* (argument: string) {
@@ -40,29 +42,69 @@ export const kill = (pid: number): Effect.Effect<void> =>
     })
   )
 
-/** Every directory of that path: in the one hierarchy of version 2, or in each of version 1. */
-const directories = (root: string, path: string): ReadonlyArray<string> => {
-  const hierarchies = existsSync(join(root, "cgroup.controllers")) ? ["."] : readdirSync(root)
+/** Every directory of that path: in the one hierarchy of version 2, or in each of version 1, of which some have two names. */
+export const cgroupDirectories = (path: string, root = "/sys/fs/cgroup"): ReadonlyArray<string> => {
+  const hierarchies = existsSync(join(root, "cgroup.controllers"))
+    ? ["."]
+    : readdirSync(root, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
   return hierarchies.map((hierarchy) => join(root, hierarchy, path)).filter((directory) => existsSync(directory))
 }
 
-const removeEmpty = (directory: string): void => {
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeEmpty(join(directory, entry.name))
+const groupsIn = (directory: string): ReadonlyArray<string> =>
+  readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
+    entry.isDirectory() ? [join(directory, entry.name)] : []
+  )
+
+/** Whether a process is in a group or in one below it; of what is not there, none is. */
+export const isPopulated = (directory: string): boolean => {
+  try {
+    return readFileSync(join(directory, "cgroup.procs"), "utf8") !== "" || groupsIn(directory).some(isPopulated)
+  } catch (error) {
+    // A threaded group of version 2 does not list its processes: it would not be there without one.
+    return codeOf(error) !== "ENOENT"
   }
-  rmdirSync(directory)
 }
 
+const removeTree = (directory: string): void => {
+  try {
+    groupsIn(directory).forEach(removeTree)
+    rmdirSync(directory)
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error
+  }
+}
+
+/** Removes a group with those below it, all of them or none: where a process is in one of them they are somebody's. */
+export const removeEmpty = (directory: string): Effect.Effect<void, "in use"> =>
+  Effect.suspend(() => {
+    if (isPopulated(directory)) return Effect.fail("in use" as const)
+    return Effect.try({ try: () => removeTree(directory), catch: () => "in use" as const })
+  })
+
+/** The directories of the cgroup that the bundle's container has; none where its runtime chooses the place. */
+export const cgroupsOf = ({ bundle }: Target): ReadonlyArray<string> =>
+  Option.match(cgroupsPath(bundle), { onNone: () => [], onSome: (path) => cgroupDirectories(path) })
+
 /**
- * Removes the cgroups of the bundle's container. The kernel refuses while a process is in one, so this tries for a
- * while, then leaves it.
+ * Those of them that somebody has made before the container: they stay. One of the name that berth gives (decision 0008)
+ * can only be the container's, so it is not looked for.
  */
-export const removeCgroups = (bundle: string, root = "/sys/fs/cgroup"): Effect.Effect<void> =>
+export const madeBefore = ({ bundle, containerId, namespace }: Target): ReadonlyArray<string> =>
+  Option.match(cgroupsPath(bundle), {
+    onNone: () => [],
+    onSome: (path) => (path.endsWith(`--${namespace}--${containerId}`) ? [] : cgroupDirectories(path))
+  })
+
+/** Removes such cgroups where they are empty. With `patience` it waits a while for processes that are about to end. */
+export const removeCgroups = (
+  directories: ReadonlyArray<string>,
+  { patience }: { readonly patience: boolean }
+): Effect.Effect<void> =>
   Effect.forEach(
-    Option.match(cgroupsPath(bundle), { onNone: () => [], onSome: (path) => directories(root, path) }),
+    directories,
     (directory) =>
-      Effect.try({ try: () => removeEmpty(directory), catch: () => "in use" as const }).pipe(
-        Effect.retry(Schedule.upTo(Schedule.spaced("20 millis"), { times: 25 })),
+      removeEmpty(directory).pipe(
+        Effect.retry(Schedule.upTo(Schedule.spaced("20 millis"), { times: patience ? 25 : 0 })),
         Effect.ignore
       ),
     { discard: true }

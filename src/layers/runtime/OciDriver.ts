@@ -79,6 +79,8 @@ const decodePids = Schema.decodeOption(Pids)
 
 /** Exit code of a process that crashed on a bad memory access. */
 const segmentationFault = 139
+/** Above it, the exit code of a process that a signal ended. */
+const signalled = 128
 
 const openLog = (path: string): number | null => {
   try {
@@ -107,13 +109,13 @@ const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false 
 const readFrom = (path: string, offset: number): string =>
   existsSync(path) ? readFileSync(path).subarray(offset).toString("utf8") : ""
 
-/** Whether a call ended by our hand, so that what it did is unknown. */
+/** Whether a call was cut off, by our hand or another's, so that what it did is unknown. */
 const wasKilled = <A>(exit: Exit.Exit<A, unknown>): boolean =>
   Exit.isFailure(exit) &&
   (Cause.hasInterrupts(exit.cause) ||
     Option.exists(
       Cause.findErrorOption(exit.cause),
-      (error) => error instanceof RuntimeFailed && error.reason === "deadline"
+      (error) => error instanceof RuntimeFailed && (error.reason === "deadline" || error.exitCode > signalled)
     ))
 
 /** Makes the driver; it holds no resource. */
@@ -179,12 +181,21 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     )
   }
 
-  /** After a `create` that did not come to a good end. */
-  const discard = Effect.fnUntraced(function* (target: Target, pidFile: string, exit: Exit.Exit<unknown, unknown>) {
+  /**
+   * After a `create` that did not come to a good end: not every runtime takes its cgroups away where it refuses. Those of
+   * `before` were there already.
+   */
+  const discard = Effect.fnUntraced(function* (
+    target: Target,
+    pidFile: string,
+    before: ReadonlyArray<string>,
+    exit: Exit.Exit<unknown, unknown>
+  ) {
     const killed = wasKilled(exit)
     if (killed) yield* Leftovers.killForks(pidFile)
     if (isKnown(target)) yield* Effect.ignore(destroy(target, true))
-    if (killed) yield* Leftovers.removeCgroups(target.bundle)
+    const groups = Leftovers.cgroupsOf(target).filter((group) => !before.includes(group))
+    yield* Leftovers.removeCgroups(groups, { patience: killed })
     yield* remove(pidFile)
   })
 
@@ -200,8 +211,9 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     }
     // Asked first, so that cleaning up after a refusal cannot hit somebody else's container.
     if (isKnown(target)) return yield* failed(call, -1, `container "${target.containerId}" already exists`)
+    const before = Leftovers.madeBefore(target)
     return yield* Effect.onExit(Effect.andThen(invoke(call), pidFrom(call, pidFile)), (exit) =>
-      Exit.isSuccess(exit) ? Effect.void : discard(target, pidFile, exit)
+      Exit.isSuccess(exit) ? Effect.void : discard(target, pidFile, before, exit)
     ).pipe(Effect.catchTag("RuntimeFailed", (error) => Effect.fail(Bundle.missingRootfs(bundle) ?? error)))
   })
 

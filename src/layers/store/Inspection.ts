@@ -25,7 +25,27 @@ const open = (filename: string) =>
     (database) => Effect.sync(() => database.close())
   )
 
-/** One line for each row that cannot be read, or why none can; none where there is no database. */
+/** Which containers and tasks there are, by their keys, also where a row cannot be read otherwise. */
+export const keys = Effect.fn("Inspection.keys")(function* (filename: string) {
+  const keysOf = (database: DatabaseSync, table: "containers" | "tasks") =>
+    new Set(
+      database
+        .prepare(`SELECT namespace || '/' || id AS key FROM ${table}`)
+        .all()
+        .map(({ key }) => String(key))
+    )
+  if (!existsSync(filename)) return { containers: new Set<string>(), tasks: new Set<string>() }
+  const database = yield* open(filename)
+  return yield* Effect.try({
+    try: () => ({ containers: keysOf(database, "containers"), tasks: keysOf(database, "tasks") }),
+    catch: String
+  })
+}, Effect.scoped)
+
+/** A daemon has its database for itself: what it cannot read there is in its log. */
+const inUse = "database is locked"
+
+/** One line for each row that cannot be read, or why none can; none where there is no database, or a daemon has it. */
 export const damages = Effect.fn("Inspection.damages")(
   function* (filename: string) {
     if (!existsSync(filename)) return []
@@ -41,6 +61,6 @@ export const damages = Effect.fn("Inspection.damages")(
     return found
   },
   Effect.scoped,
-  Effect.catch((problem) => Effect.succeed([problem])),
+  Effect.catch((problem) => Effect.succeed(problem.includes(inUse) ? [] : [problem])),
   Effect.map((lines): ReadonlyArray<string> => lines)
 )

@@ -31,6 +31,7 @@ const healthy: Facts = {
   libc: null,
   drivers: [driver("runc", true)],
   criu: "/usr/sbin/criu",
+  orphans: { found: [], problem: null },
   store: { file: "/x/berth.db", damages: [] },
   daemon: { address: "unix:///x", version: "0.1.0", root: "/x" }
 }

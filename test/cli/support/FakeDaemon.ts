@@ -546,6 +546,7 @@ export class FakeDaemon {
   })
 
   readonly #system = System.of({
+    orphans: (request) => this.#call("system.orphans", request, Effect.succeed([])),
     info: this.#call(
       "system.info",
       null,

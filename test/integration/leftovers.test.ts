@@ -1,0 +1,75 @@
+/** Cgroups are removed whole or not at all: one with a process anywhere in it keeps even its empty parts. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { spawn } from "node:child_process"
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Leftovers from "../../src/layers/runtime/Leftovers.ts"
+import { canRunContainers } from "../support/rootfs.ts"
+
+const name = (suffix: string) => `/berth-test-left-${process.pid}-${suffix}`
+
+/** A group of a hierarchy that runtimes use, removed with the scope. */
+const group = (path: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const directory = join(
+        existsSync("/sys/fs/cgroup/cgroup.controllers") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/pids",
+        path
+      )
+      mkdirSync(directory)
+      return directory
+    }),
+    (directory) => Effect.sync(() => existsSync(directory) && rmdirSync(directory))
+  )
+
+const sleeper = Effect.acquireRelease(
+  Effect.sync(() => spawn("sleep", ["100"], { stdio: "ignore" })),
+  (child) =>
+    Effect.callback<void>((resume) => {
+      child.once("exit", () => resume(Effect.void))
+      child.kill("SIGKILL")
+    })
+)
+
+describe.skipIf(!canRunContainers)("cgroups that a runtime leaves", () => {
+  it.live("go with those below them, and a group beside them of a similar name stays", () =>
+    Effect.gen(function* () {
+      const parent = yield* group(name("a"))
+      const child = yield* group(`${name("a")}/below`)
+      const beside = yield* group(name("ab"))
+      yield* Leftovers.removeCgroups(Leftovers.cgroupDirectories(name("a")), { patience: false })
+      assert.deepStrictEqual([parent, child, beside].map(existsSync), [false, false, true])
+    })
+  )
+
+  it.live("stay as they are while a process is in one of them", () =>
+    Effect.gen(function* () {
+      const parent = yield* group(name("b"))
+      const empty = yield* group(`${name("b")}/empty`)
+      const used = yield* group(`${name("b")}/used`)
+      const child = yield* sleeper
+      writeFileSync(join(used, "cgroup.procs"), `${child.pid}`)
+      const before = performance.now()
+      yield* Leftovers.removeCgroups(Leftovers.cgroupDirectories(name("b")), { patience: false })
+      assert.isBelow(performance.now() - before, 200)
+      assert.deepStrictEqual([parent, empty, used].map(existsSync), [true, true, true])
+    })
+  )
+
+  it.live("are waited for, where their processes are about to end", () =>
+    Effect.gen(function* () {
+      const parent = yield* group(name("c"))
+      const child = yield* sleeper
+      writeFileSync(join(parent, "cgroup.procs"), `${child.pid}`)
+      yield* Effect.forkChild(
+        Effect.andThen(
+          Effect.sleep("60 millis"),
+          Effect.sync(() => child.kill("SIGKILL"))
+        )
+      )
+      yield* Leftovers.removeCgroups(Leftovers.cgroupDirectories(name("c")), { patience: true })
+      assert.isFalse(existsSync(parent))
+    })
+  )
+})
