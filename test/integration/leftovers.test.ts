@@ -27,6 +27,7 @@ const sleeper = Effect.acquireRelease(
   Effect.sync(() => spawn("sleep", ["100"], { stdio: "ignore" })),
   (child) =>
     Effect.callback<void>((resume) => {
+      if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
       child.once("exit", () => resume(Effect.void))
       child.kill("SIGKILL")
     })

@@ -25,6 +25,16 @@ export const cgroupsPath = (bundle: string): Option.Option<string> =>
     Option.filter((path) => path.startsWith("/") && path.split("/").every((part) => part !== "..") && path !== "/")
   )
 
+/** Whether the path of its cgroup ends like this; quicker than to read all of it. */
+export const hasCgroup = (bundle: string, ending: string): boolean => {
+  try {
+    const [, path = ""] = /"cgroupsPath": ?("[^"]*")/.exec(readFileSync(join(bundle, "config.json"), "utf8")) ?? []
+    return path.endsWith(ending)
+  } catch {
+    return false
+  }
+}
+
 const Labelled = Schema.fromJsonString(
   Schema.Struct({
     process: Schema.optionalKey(

@@ -7,7 +7,7 @@ import { Effect, Option, Schedule } from "effect"
 import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs"
 import { join } from "node:path"
 import type { Target } from "../../services/OciRuntime.ts"
-import { cgroupsPath } from "./Bundle.ts"
+import { cgroupsPath, hasCgroup } from "./Bundle.ts"
 import { codeOf } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 
@@ -87,13 +87,12 @@ export const cgroupsOf = ({ bundle }: Target): ReadonlyArray<string> =>
 
 /**
  * Those of them that somebody has made before the container: they stay. One of the name that berth gives (decision 0008)
- * can only be the container's, so it is not looked for.
+ * can only be the container's, so neither the rest of the specification nor the hierarchies are looked at then.
  */
-export const madeBefore = ({ bundle, containerId, namespace }: Target): ReadonlyArray<string> =>
-  Option.match(cgroupsPath(bundle), {
-    onNone: () => [],
-    onSome: (path) => (path.endsWith(`--${namespace}--${containerId}`) ? [] : cgroupDirectories(path))
-  })
+export const madeBefore = (target: Target): ReadonlyArray<string> => {
+  const { bundle, containerId, namespace } = target
+  return hasCgroup(bundle, `--${namespace}--${containerId}"`) ? [] : cgroupsOf(target)
+}
 
 /** Removes such cgroups where they are empty. With `patience` it waits a while for processes that are about to end. */
 export const removeCgroups = (
