@@ -2,7 +2,7 @@
  * The WebSocket on a path, with what the library leaves out: a writer that waits until its client has read, and a reader that takes no more from a client who
  * does not read. Without that, answers would pile up here for whoever asks and does not listen.
  */
-import { Effect, Latch, Semaphore } from "effect"
+import { Effect, Latch, Predicate, Semaphore } from "effect"
 import { HttpRouter, HttpServerRequest } from "effect/http"
 import { RpcServer } from "effect/rpc"
 import { Socket } from "effect/socket"
@@ -14,6 +14,13 @@ import { countLimited } from "../../services/Metrics.ts"
 const ahead = 1024 * 1024
 
 const tooLarge = 1009
+
+/** What the library says of a message that it would not read to its end. */
+const isTooLarge = ({ reason }: Socket.SocketError): boolean =>
+  reason._tag === "SocketReadError" &&
+  Predicate.hasProperty(reason.cause, "error") &&
+  Predicate.hasProperty(reason.cause.error, "code") &&
+  reason.cause.error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH"
 
 /** Returns when the client has taken what was sent to it, or has gone. */
 const flushed = (connection: Duplex, open: Latch.Latch) =>
@@ -32,11 +39,7 @@ const bounded = Effect.fnUntraced(function* (socket: Socket.Socket, connection: 
   const reader: Socket.Socket["reader"] = Effect.map(socket.reader, (inner) => ({
     ...inner,
     pull: Effect.andThen(ready, inner.pull).pipe(
-      Effect.tapError(({ reason }) =>
-        reason._tag === "SocketReadError" && String(reason.cause).includes("payload")
-          ? countLimited("request")
-          : Effect.void
-      )
+      Effect.tapError((error) => (isTooLarge(error) ? countLimited("request") : Effect.void))
     )
   }))
   const writer: Socket.Socket["writer"] = Effect.map(socket.writer, (inner) => ({
