@@ -77,7 +77,7 @@ const make = Effect.fnUntraced(function* (address: string) {
   }
   const tasks = Tasks.of({
     ...runSteps,
-    run: Run.over(runSteps),
+    run: Run.over(runSteps, Run.untilGone(containers.get)),
     create: (request) => call(client["Tasks.Create"](request)),
     start: (id) => call(client["Tasks.Start"]({ id })),
     get: (id) => call(client["Tasks.Get"]({ id })),
