@@ -32,7 +32,7 @@ export interface Facts {
   /** Where the store is, and each row of it that cannot be read. */
   readonly store: { readonly file: string; readonly damages: ReadonlyArray<string> }
   readonly daemon:
-    | { readonly address: string; readonly version: string; readonly root: string }
+    | { readonly address: string; readonly version: string; readonly root: string; readonly shim: string | null }
     | { readonly address: string; readonly problem: string }
 }
 
@@ -93,7 +93,7 @@ const whyNot = (error: BerthError | Cause.TimeoutError) =>
 
 const daemon = (address: string) =>
   Effect.flatMap(System, ({ info }) => info).pipe(
-    Effect.map(({ root, version }) => ({ address, version, root })),
+    Effect.map(({ root, shim, version }) => ({ address, version, root, shim: shim?.version ?? null })),
     Effect.timeout("2 seconds"),
     Effect.catch((error) => Effect.succeed({ address, problem: whyNot(error) }))
   )

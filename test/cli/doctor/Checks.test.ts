@@ -32,7 +32,7 @@ const healthy: Facts = {
   drivers: [driver("runc", true)],
   criu: "/usr/sbin/criu",
   store: { file: "/x/berth.db", damages: [] },
-  daemon: { address: "unix:///x", version: "0.1.0", root: "/x" }
+  daemon: { address: "unix:///x", version: "0.1.0", root: "/x", shim: "0.1.0" }
 }
 
 const v1 = (...controllers: ReadonlyArray<string>) =>
