@@ -14,8 +14,8 @@ import { countLimited, setConnections } from "../../services/Metrics.ts"
 
 /** Refused connections that may wait for their answer at a time; the next ones are just closed. */
 const refusing = 64
-/** Milliseconds for one to ask and read. */
-const patience = 1000
+/** For one to ask and read. */
+const patience = "1 second"
 /** Requests on one connection, of which the first is not answered yet. */
 const pipelined = 64
 /** Milliseconds for the head of a request, counted from the connection too: one that says nothing holds a place. */
@@ -37,14 +37,14 @@ const answer = (error: ResourceExhausted): string => {
   ].join("\r\n")
 }
 
-/** A connection is refused in a fixed time, whatever it sends. */
-const refuse = (socket: Socket, text: string): void => {
-  socket.on("error", () => {})
-  socket.once("data", () => socket.end(text))
-  const timer = setTimeout(() => socket.destroy(), patience)
-  socket.once("close", () => clearTimeout(timer))
-  socket.resume()
-}
+/** Answers a connection that is refused, once it has asked; ends when it has gone, in a fixed time, whatever it sends. */
+const refuse = (socket: Socket, text: string): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    socket.on("error", () => {})
+    socket.once("close", () => resume(Effect.void))
+    socket.once("data", () => socket.end(text))
+    socket.resume()
+  }).pipe(Effect.timeoutOption(patience), Effect.andThen(Effect.sync(() => void socket.destroy())))
 
 /** More requests than one answers to in turn: they could not be refused but by closing, since their answers would wait too. */
 const boundPipelining = (server: Server, count: (what: Limited) => void): void => {
@@ -72,10 +72,14 @@ export const server = (limit: number) =>
     server.on("connection", (socket: Socket) => {
       if (open >= limit) {
         run(countLimited("connections"))
-        if (refused >= refusing) return socket.destroy()
+        if (refused >= refusing) {
+          socket.destroy()
+          return
+        }
         refused++
         socket.once("close", () => refused--)
-        return refuse(socket, text)
+        Effect.runForkWith(context)(refuse(socket, text))
+        return
       }
       run(setConnections(++open))
       socket.once("close", () => run(setConnections(--open)))
