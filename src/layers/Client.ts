@@ -1,14 +1,30 @@
 /** The services of a daemon elsewhere, over WebSocket on its unix socket: one connection for all calls, a fifth of the latency of HTTP requests. */
 import { NodeFileSystem, NodeWS } from "@effect/platform-node"
-import { Duration, Effect, FileSystem, Layer, Result, Schedule } from "effect"
+import { Duration, Effect, FileSystem, Layer, Option, Result, Schedule, Schema } from "effect"
 import { RpcClient, RpcSerialization } from "effect/rpc"
 import { Socket } from "effect/socket"
-import { PermissionDenied } from "../schema/Errors.ts"
+import type { ClientRequest, IncomingMessage } from "node:http"
+import { BerthError, PermissionDenied } from "../schema/Errors.ts"
 import * as Client from "../rpc/Client.ts"
 import { parse } from "./server/Listen.ts"
 
 /** Largest answer, in bytes: a list of containers carries their specifications. */
 const maxFrame = 256 * 1024 * 1024
+
+const decodeError = Schema.decodeUnknownOption(Schema.fromJsonString(BerthError))
+
+/** A connection that is refused: the error of the answer's header, where the library would tell its status only. */
+const refused = ({ headers, statusCode }: IncomingMessage): Error =>
+  Option.getOrElse(decodeError(headers["berth-error"]), () => new Error(`it answered with status ${statusCode}`))
+
+const webSockets = Layer.succeed(Socket.WebSocketConstructor)((url) => {
+  const socket = new NodeWS.WebSocket(url)
+  socket.on("unexpected-response", (request: ClientRequest, response: IncomingMessage) => {
+    socket.emit("error", refused(response))
+    request.destroy()
+  })
+  return socket
+})
 
 export interface ClientOptions {
   /** `unix:///path/to/socket`. */
@@ -39,7 +55,7 @@ export const layerClient = (options: ClientOptions) =>
           })
         ),
         Layer.provide(Socket.layerWebSocket(`ws+unix:${path}:/rpc`)),
-        Layer.provide([NodeWS.layerWebSocketConstructor, RpcSerialization.layerNdjsonWith({ maxBufferSize: maxFrame })])
+        Layer.provide([webSockets, RpcSerialization.layerNdjsonWith({ maxBufferSize: maxFrame })])
       )
     })
   ).pipe(Layer.provide(NodeFileSystem.layer))

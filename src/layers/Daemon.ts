@@ -1,6 +1,7 @@
 /** The daemon: the services of `actors/Berth.ts` over SQLite and a shim, behind the doors of `server/HttpServer.ts`. */
 import { NodeServices } from "@effect/platform-node"
 import { Console, Effect, Layer } from "effect"
+import { Admission } from "../rpc/Admission.ts"
 import * as Handlers from "../rpc/Handlers.ts"
 import { Session } from "../rpc/Session.ts"
 import { Unavailable } from "../schema/Errors.ts"
@@ -36,9 +37,13 @@ export const runDaemon = Effect.fn("runDaemon")(
     const handlers = Handlers.layer.pipe(
       Layer.provide(Services.over(ShimHost.layer({ state: settings.config.state }), settings))
     )
-    const [first, ...rest] = addresses.map((address) => HttpServer.layer(address))
+    const [first, ...rest] = addresses.map((address) => HttpServer.layer(address, settings.limits))
     if (first === undefined) return yield* Effect.never
-    yield* Layer.build(Layer.mergeAll(first, ...rest).pipe(Layer.provide([handlers, Session.layer])))
+    yield* Layer.build(
+      Layer.mergeAll(first, ...rest).pipe(
+        Layer.provide([handlers, Session.layer.pipe(Layer.provide(Admission.layer(settings.limits)))])
+      )
+    )
     yield* Console.log(`berth ${settings.config.version} is ready on ${options.listen.join(", ")}`)
     return yield* Effect.never
   },

@@ -3,6 +3,7 @@ import { Effect, FileSystem, Path, Result, Schema } from "effect"
 import { createHash } from "node:crypto"
 import { join } from "node:path"
 import { InvalidArgument } from "../schema/Errors.ts"
+import { defaultLimits, SomeLimits } from "../rpc/Limits.ts"
 import { RuntimeName } from "../schema/Ids.ts"
 import { version } from "../version.ts"
 import * as Folders from "./Folders.ts"
@@ -37,7 +38,9 @@ export const ConfigFile = Schema.Struct({
   /** Allows the driver `host`, which isolates nothing. */
   hostDriver: Schema.optionalKey(Schema.Boolean),
   /** `FULL` survives a power cut to the last commit, `NORMAL` to the last checkpoint; both survive a crash of the daemon. */
-  synchronous: Schema.optionalKey(Schema.Literals(["NORMAL", "FULL"]))
+  synchronous: Schema.optionalKey(Schema.Literals(["NORMAL", "FULL"])),
+  /** How much the daemon takes at a time; what is left out is as usual. */
+  limits: Schema.optionalKey(SomeLimits)
 })
 export type ConfigFile = typeof ConfigFile.Type
 
@@ -84,6 +87,7 @@ export const configure = Effect.fn("configure")(function* (options: DaemonOption
     config: { version, root, state, runtime, cgroupPrefix: cgroupPrefix(state) },
     runtimes,
     hostDriver,
+    limits: { ...defaultLimits, ...file.limits },
     synchronous: file.synchronous ?? ("NORMAL" as const)
   }
 })

@@ -1,10 +1,11 @@
 /** `System` on this machine. */
-import { DateTime, Effect, Layer } from "effect"
+import { DateTime, Effect, Layer, Option } from "effect"
 import { existsSync } from "node:fs"
 import { release } from "node:os"
 import type { ServerInfo } from "../schema/Requests.ts"
 import { Config } from "../services/Config.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
+import { ProcessHost } from "../services/ProcessHost.ts"
 import { System } from "../services/System.ts"
 import { Orphans } from "./orphans/Orphans.ts"
 
@@ -16,6 +17,7 @@ export const layer = Layer.effect(
   Effect.gen(function* () {
     const config = yield* Config
     const runtime = yield* OciRuntime
+    const host = yield* ProcessHost
     const startedAt = yield* DateTime.now
     const info = Effect.gen(function* () {
       const usual = yield* Effect.option(runtime.driver(config.runtime))
@@ -28,7 +30,8 @@ export const layer = Layer.effect(
         cgroup: cgroup(),
         defaultRuntime: usual._tag === "Some" ? usual.value.info.name : null,
         root: config.root,
-        state: config.state
+        state: config.state,
+        shim: host.about === undefined ? null : Option.getOrNull(yield* Effect.option(host.about))
       }
     })
     const orphans = yield* Orphans

@@ -4,8 +4,7 @@
  */
 import { Cause, Context, Effect, Layer, Result, Schema, SchemaIssue, Stream } from "effect"
 import { RpcClient, RpcClientError } from "effect/rpc"
-import type { BerthError } from "../schema/Errors.ts"
-import { InvalidArgument, Unavailable } from "../schema/Errors.ts"
+import { BerthError, InvalidArgument, Unavailable } from "../schema/Errors.ts"
 import { Containers } from "../services/Containers.ts"
 import { Events } from "../services/Events.ts"
 import * as Run from "../services/Run.ts"
@@ -16,6 +15,8 @@ import { Session } from "./Session.ts"
 
 type Remote = BerthError | RpcClientError.RpcClientError
 
+const isBerthError = Schema.is(BerthError)
+
 const unavailable = (address: string, problem: string) =>
   new Unavailable({ what: `daemon at ${address}`, problem, mend: `start one with "berth daemon"` })
 
@@ -24,6 +25,14 @@ const explain = (error: RpcClientError.RpcClientError): string => {
   if (reason._tag === "SocketOpenError") return "nobody answers"
   if (reason._tag === "SocketCloseError") return "the connection was closed"
   return reason.message
+}
+
+/** What a daemon said that would not have the connection. */
+const turnedAway = ({ reason }: RpcClientError.RpcClientError): BerthError | null => {
+  if (reason._tag !== "SocketOpenError") return null
+  const { cause } = reason
+  const said = typeof cause === "object" && cause !== null && "error" in cause ? cause.error : null
+  return isBerthError(said) ? said : null
 }
 
 /** A request that its own schema refuses is not sent; what is thrown then says why. */
@@ -45,7 +54,8 @@ const make = Effect.fnUntraced(function* (address: string) {
       return Cause.hasDies(cause) ? Cause.fail(unavailable(address, "it answered what cannot be read")) : found.failure
     }
     const error = found.success
-    return Cause.fail(error._tag === "RpcClientError" ? unavailable(address, explain(error)) : error)
+    if (error._tag !== "RpcClientError") return Cause.fail(error)
+    return Cause.fail(turnedAway(error) ?? unavailable(address, explain(error)))
   }
   const call = <A>(effect: Effect.Effect<A, Remote>): Effect.Effect<A, BerthError> =>
     Effect.catchCause(effect, (cause) => Effect.failCause(toError(cause)))
@@ -67,7 +77,7 @@ const make = Effect.fnUntraced(function* (address: string) {
   }
   const tasks = Tasks.of({
     ...runSteps,
-    run: Run.over(runSteps),
+    run: Run.over(runSteps, Run.untilGone(containers.get)),
     create: (request) => call(client["Tasks.Create"](request)),
     start: (id) => call(client["Tasks.Start"]({ id })),
     get: (id) => call(client["Tasks.Get"]({ id })),

@@ -16,19 +16,23 @@ const seal = (message: unknown): unknown => {
   return isDefect(message) ? unreadable : message
 }
 
-const make = (toLines: (data: Uint8Array | string) => Uint8Array | string) =>
-  RpcSerialization.RpcSerialization.of({
-    ...RpcSerialization.ndjson,
+const make = (maxBufferSize: number, toLines: (data: Uint8Array | string) => Uint8Array | string) => {
+  const inner = RpcSerialization.makeNdjson({ maxBufferSize })
+  return RpcSerialization.RpcSerialization.of({
+    ...inner,
     makeUnsafe: () => {
-      const parser = RpcSerialization.ndjson.makeUnsafe()
+      const parser = inner.makeUnsafe()
       return { decode: (data) => parser.decode(toLines(data)), encode: (message) => parser.encode(seal(message)) }
     }
   })
+}
 
-/** For connections, where a message may come in pieces. */
-export const layer = Layer.sync(RpcSerialization.RpcSerialization, () => make((data) => data))
+/** For connections, where a message may come in pieces; together they have at most so many bytes. */
+export const layer = (maxBytes: number) =>
+  Layer.sync(RpcSerialization.RpcSerialization, () => make(maxBytes, (data) => data))
 
 /** For bodies, which come whole. */
-export const layerBody = Layer.sync(RpcSerialization.RpcSerialization, () =>
-  make((data) => `${typeof data === "string" ? data : new TextDecoder().decode(data)}\n`)
-)
+export const layerBody = (maxBytes: number) =>
+  Layer.sync(RpcSerialization.RpcSerialization, () =>
+    make(maxBytes + 1, (data) => `${typeof data === "string" ? data : new TextDecoder().decode(data)}\n`)
+  )

@@ -144,7 +144,11 @@ export type SubscribeRequest = typeof SubscribeRequest.Type
 export const Acknowledgement = Schema.Struct({ consumer: ConsumerName, seq: Seq })
 export type Acknowledgement = typeof Acknowledgement.Type
 
-/** What `berth version` and `berth info` show. */
+/** The process that holds the containers. It can be of another version than the daemon, until its last container is gone. */
+export const ShimInfo = Schema.Struct({ version: Schema.String, protocol: Schema.Int, pid: Schema.Int })
+export type ShimInfo = typeof ShimInfo.Type
+
+/** What `berth version` and `berth info` show. `shim` is absent in the answers of older daemons, null where there is none. */
 export const ServerInfo = Schema.Struct({
   version: Schema.String,
   pid: Schema.Int,
@@ -154,6 +158,7 @@ export const ServerInfo = Schema.Struct({
   cgroup: Schema.Literals(["v1", "v2", "hybrid"]),
   defaultRuntime: Schema.NullOr(Schema.String),
   root: Schema.String,
-  state: Schema.String
+  state: Schema.String,
+  shim: Schema.optionalKey(Schema.NullOr(ShimInfo))
 })
 export type ServerInfo = typeof ServerInfo.Type

@@ -13,8 +13,8 @@ import { countEvent } from "./Metrics.ts"
 
 /** Recent events in memory. */
 const ringSize = 1024
-/** Events that a subscriber takes at a time. */
-const batchSize = 256
+/** Events that a subscriber takes at a time: what a reader who has stopped holds in memory, once encoded. */
+const batchSize = 64
 
 /** Where a subscriber is. */
 interface Place {

@@ -19,6 +19,7 @@ import type {
   UpdateRequest
 } from "../schema/Host.ts"
 import type { ContainerId, Namespace } from "../schema/Ids.ts"
+import type { ShimInfo } from "../schema/Requests.ts"
 import type { ProcessInfo, Stats } from "../schema/Stats.ts"
 
 /** A host behind a socket can answer with any of them. */
@@ -63,6 +64,8 @@ export class ProcessHost extends Context.Service<
      * where the process has no terminal or has ended.
      */
     readonly resize: (request: { readonly ref: Ref } & TerminalSize) => Effect.Effect<void, HostError>
+    /** Of what version it is, where it is another process. */
+    readonly about?: Effect.Effect<ShimInfo, HostError>
     /** A snapshot, then every exit, exec exits before that of their init. Ends with ShimLost when the host dies; watch again for a new snapshot. */
     readonly watch: Stream.Stream<HostEvent, HostError>
   }

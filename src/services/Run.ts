@@ -2,13 +2,14 @@
  * `Tasks.run`: the events of a run (`Tasks.runStream`) turned into calls of what the caller gave, and input fed to the process. The same code serves every
  * place that tasks can be in; it owns nothing beyond the call.
  */
-import { Deferred, Effect, Exit as Outcome, Stream } from "effect"
+import { Deferred, Effect, Exit as Outcome, Schedule, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import { Unavailable } from "../schema/Errors.ts"
 import type { ContainerId } from "../schema/Ids.ts"
 import type { OciSpec } from "../schema/OciSpec.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { RunEvent, RunRequest } from "../schema/Run.ts"
+import type { Containers } from "./Containers.ts"
 import type { Tasks } from "./Tasks.ts"
 
 /** Whatever of these fails ends the run, and the container with it. */
@@ -54,14 +55,23 @@ const feed = <E, R>(steps: Steps, id: ContainerId, stdin: Stream.Stream<Uint8Arr
 
 const noEnd = new Unavailable({ what: "run", problem: "it ended without an exit", mend: null })
 
-/** `run` over the steps of a place. */
+/** Returns when nobody knows the container any more; gives up after a while, or where nobody can be asked. */
+export const untilGone = (get: Containers["Service"]["get"]) => (id: ContainerId) =>
+  Effect.isSuccess(get(id)).pipe(
+    Effect.repeat({ while: (exists) => exists, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeoutOption("10 seconds"),
+    Effect.asVoid
+  )
+
+/** `run` over the steps of a place. `gone`: for one that removes what it ran in its own time when its reader leaves. */
 export const over =
-  (steps: Steps): Run =>
+  (steps: Steps, gone: (id: ContainerId) => Effect.Effect<void> = () => Effect.void): Run =>
   <E, R>(spec: OciSpec, { onStart, stderr, stdin, stdout, ...rest }: RunOptions<E, R> = {}) =>
     Effect.scoped(
       Effect.gen(function* () {
         const inputFailed = yield* Deferred.make<never, E>()
         let exit: Exit | null = null
+        let startedId: ContainerId | null = null
         const take = (event: RunEvent): Effect.Effect<void, E, R> => {
           switch (event._tag) {
             case "Output":
@@ -69,6 +79,7 @@ export const over =
             case "Exited":
               return Effect.sync(() => void (exit = event.exit))
             case "Started":
+              startedId = event.id
               return onStart?.(event.pid, event.id) ?? Effect.void
           }
         }
@@ -85,7 +96,8 @@ export const over =
             : Effect.void
         yield* steps.runStream({ ...rest, spec, stdio: { stdin: stdin !== undefined, log: { _tag: "json" } } }).pipe(
           Stream.runForEach((event) => Effect.andThen(take(event), begin(event))),
-          Effect.raceFirst(Deferred.await(inputFailed))
+          Effect.raceFirst(Deferred.await(inputFailed)),
+          Effect.onError(() => (startedId === null ? Effect.void : gone(startedId)))
         )
         return exit ?? (yield* noEnd)
       })

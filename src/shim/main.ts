@@ -20,7 +20,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
   const { path } = yield* bound({ path: socketOf(state) })
   const server = RpcServer.layer(ShimRpc, { disableFatalDefects: true }).pipe(
-    Layer.provide(ShimHandlers.layer({ version, stop })),
+    Layer.provide(ShimHandlers.layer({ hello: ShimHandlers.current(version), stop })),
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
     Layer.provide(RpcServer.layerProtocolSocketServer),
     Layer.provide([NodeSocketServer.layer({ path }), RpcSerialization.layerNdjson])

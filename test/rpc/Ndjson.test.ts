@@ -9,7 +9,7 @@ const unreadable = `${JSON.stringify({ _tag: "Defect", defect: "the message cann
 
 describe("of a body", () => {
   const test = (name: string, body: (of: RpcSerialization.Parser) => void) =>
-    it.effect(name, () => Effect.map(parser, body).pipe(Effect.provide(Ndjson.layerBody)))
+    it.effect(name, () => Effect.map(parser, body).pipe(Effect.provide(Ndjson.layerBody(4096))))
 
   test("the last line needs no end", ({ decode }) => {
     assert.deepStrictEqual(decode('{"a":1}\n{"b":2}'), [{ a: 1 }, { b: 2 }])
@@ -28,7 +28,7 @@ describe("of a body", () => {
 
 describe("of a connection", () => {
   const test = (name: string, body: (of: RpcSerialization.Parser) => void) =>
-    it.effect(name, () => Effect.map(parser, body).pipe(Effect.provide(Ndjson.layer)))
+    it.effect(name, () => Effect.map(parser, body).pipe(Effect.provide(Ndjson.layer(4096))))
 
   test("a message may come in pieces, in the middle of a character too", ({ decode }) => {
     const [first, second] = [bytes('{"a":"é"}\n').slice(0, 7), bytes('{"a":"é"}\n').slice(7)]

@@ -4,7 +4,9 @@ import { Cause, Effect, Layer, Logger, Schema, Stream } from "effect"
 import { HttpRouter } from "effect/http"
 import { Rpc, RpcGroup, RpcServer } from "effect/rpc"
 import { scrubbed } from "../../src/rpc/Answers.ts"
+import { Admission } from "../../src/rpc/Admission.ts"
 import * as JsonRpc from "../../src/rpc/JsonRpc.ts"
+import { defaultLimits } from "../../src/rpc/Limits.ts"
 import * as Ndjson from "../../src/rpc/Ndjson.ts"
 import { Session } from "../../src/rpc/Session.ts"
 import { BerthError, NotFound } from "../../src/schema/Errors.ts"
@@ -35,6 +37,8 @@ const handlers = Probe.toLayer(
   })
 )
 
+const session = Session.layer.pipe(Layer.provide(Admission.layer(defaultLimits)))
+
 /** A server, and what its log says. */
 const makeServer = () => {
   const lines: Array<string> = []
@@ -43,13 +47,13 @@ const makeServer = () => {
   const routes = Layer.mergeAll(
     server.pipe(
       Layer.provide(scrubbed(RpcServer.layerProtocolHttp({ path: "/rpc" }))),
-      Layer.provide(Ndjson.layerBody)
+      Layer.provide(Ndjson.layerBody(4096))
     ),
     Layer.fresh(server).pipe(
       Layer.provide(scrubbed(RpcServer.layerProtocolHttp({ path: "/jsonrpc" }))),
       Layer.provide(JsonRpc.layer)
     )
-  ).pipe(Layer.provide([handlers, Session.layer, Logger.layer([logger])]))
+  ).pipe(Layer.provide([handlers, session, Logger.layer([logger])]))
   const web = HttpRouter.toWebHandler(routes, { disableLogger: true })
   const post = (path: string, body: string, headers: Readonly<Record<string, string>>) =>
     Effect.promise(async () =>

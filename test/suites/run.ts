@@ -99,12 +99,12 @@ export const runSuite = (place: Place) => {
         const fail = () => Effect.fail(new Mine())
         const id = yield* freshId
         assert.strictEqual(yield* tagOf(tasks.run(forever, { id, onStart: fail })), "Mine")
-        yield* gone(id)
+        yield* nothingLeft(id)
         assert.strictEqual(yield* tagOf(tasks.run(forever, { id, stdin: Stream.fail(new Mine()) })), "Mine")
-        yield* gone(id)
+        yield* nothingLeft(id)
         const talks = spec("/bin/sh", "-c", "echo hi; sleep 1000")
         assert.strictEqual(yield* tagOf(tasks.run(talks, { id, stdout: fail })), "Mine")
-        yield* gone(id)
+        yield* nothingLeft(id)
       }))
 
     test("leaves nothing where it is interrupted", () =>
@@ -116,7 +116,7 @@ export const runSuite = (place: Place) => {
         const running = yield* Effect.forkChild(tasks.run(forever, { id, onStart }))
         yield* Deferred.await(started)
         yield* Fiber.interrupt(running)
-        yield* gone(id)
+        yield* nothingLeft(id)
         // At any moment of its beginning.
         for (const delay of [0, 1, 4, 16, 64]) {
           const early = yield* Effect.forkChild(tasks.run(forever, { id }), { startImmediately: true })

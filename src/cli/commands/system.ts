@@ -71,7 +71,15 @@ export const info = Command.make("info", {}, () =>
           ["Control groups", server.cgroup],
           ["Default runtime", server.defaultRuntime ?? "none"],
           ["Durable state", server.root],
-          ["Volatile state", server.state]
+          ["Volatile state", server.state],
+          ...(server.shim == null
+            ? []
+            : [
+                [
+                  "Shim",
+                  `${server.shim.version} (protocol ${server.shim.protocol}), process ${server.shim.pid}`
+                ] as const
+              ])
         ])
       )
     })

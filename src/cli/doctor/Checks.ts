@@ -188,6 +188,22 @@ export const daemon = ({ daemon }: Facts): Check =>
     ? good("daemon", false, daemon.version)
     : bad("daemon", false, `${daemon.address}: ${daemon.problem}`, "berth daemon")
 
+/** One of another version than its daemon goes on until its last container is gone. */
+export const shim = ({ daemon }: Facts): ReadonlyArray<Check> => {
+  if (!("version" in daemon) || daemon.shim === null) return []
+  return daemon.shim === daemon.version
+    ? [good("shim", false, daemon.shim)]
+    : [
+        bad(
+          "shim",
+          false,
+          `the daemon is of ${daemon.version}; calls that came in between may fail`,
+          "nothing: it is replaced when its last container is deleted",
+          daemon.shim
+        )
+      ]
+}
+
 /** Everything, what is needed first. */
 export const all = (facts: Facts): ReadonlyArray<Check> => [
   platform(facts),
@@ -204,7 +220,8 @@ export const all = (facts: Facts): ReadonlyArray<Check> => [
   criu(facts),
   store(facts),
   leftovers(facts),
-  daemon(facts)
+  daemon(facts),
+  ...shim(facts)
 ]
 
 /** Whether berth can run. */

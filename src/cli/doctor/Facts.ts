@@ -35,7 +35,7 @@ export interface Facts {
   /** What crashes have left behind, and why that cannot be told. */
   readonly orphans: { readonly found: ReadonlyArray<Orphan>; readonly problem: string | null }
   readonly daemon:
-    | { readonly address: string; readonly version: string; readonly root: string }
+    | { readonly address: string; readonly version: string; readonly root: string; readonly shim: string | null }
     | { readonly address: string; readonly problem: string }
 }
 
@@ -96,7 +96,7 @@ const whyNot = (error: BerthError | Cause.TimeoutError) =>
 
 const daemon = (address: string) =>
   Effect.flatMap(System, ({ info }) => info).pipe(
-    Effect.map(({ root, version }) => ({ address, version, root })),
+    Effect.map(({ root, shim, version }) => ({ address, version, root, shim: shim?.version ?? null })),
     Effect.timeout("2 seconds"),
     Effect.catch((error) => Effect.succeed({ address, problem: whyNot(error) }))
   )

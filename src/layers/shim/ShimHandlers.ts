@@ -1,15 +1,24 @@
 /** `ShimRpc` over a `ProcessHost` in this process. Translation, and one decision: a shim that holds no container and that no daemon watches ends. */
 import { Effect, Option, Ref, Schedule, Stream } from "effect"
 import { ProcessHost } from "../../services/ProcessHost.ts"
-import { ShimRpc, shimProtocol } from "../../rpc/ShimRpc.ts"
+import type { Hello } from "../../rpc/ShimRpc.ts"
+import { oldestShimProtocol, ShimRpc, shimProtocol } from "../../rpc/ShimRpc.ts"
 
 const done = Effect.as(null)
 
 /** How often an idle shim asks itself what it is for. Idle twice in a row, it ends. */
 const idleCheck = "5 seconds"
 
+/** What this shim says of itself. */
+export const current = (version: string) => (): Hello => ({
+  protocol: shimProtocol,
+  oldest: oldestShimProtocol,
+  version,
+  pid: process.pid
+})
+
 /** `stop` ends the process that hosts this. */
-export const layer = (options: { readonly version: string; readonly stop: Effect.Effect<void> }) =>
+export const layer = ({ hello, ...options }: { readonly hello: () => Hello; readonly stop: Effect.Effect<void> }) =>
   ShimRpc.toLayer(
     Effect.gen(function* () {
       const host = yield* ProcessHost
@@ -38,7 +47,7 @@ export const layer = (options: { readonly version: string; readonly stop: Effect
       )
 
       return ShimRpc.of({
-        Hello: () => Effect.succeed({ protocol: shimProtocol, version: options.version, pid: process.pid }),
+        Hello: () => Effect.sync(hello),
         Create: host.create,
         Start: (ref) => done(host.start(ref)),
         Exec: host.exec,

@@ -3,13 +3,15 @@
  * not end with the daemon, and its containers do not notice when either goes.
  */
 import { NodeSocket } from "@effect/platform-node"
-import { Cause, Effect, Exit, Layer, Ref, Result, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Option, Ref, Result, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
-import { ShimRpc, shimProtocol } from "../../rpc/ShimRpc.ts"
+import type { Hello } from "../../rpc/ShimRpc.ts"
+import { ShimRpc, shimProtocol, understands } from "../../rpc/ShimRpc.ts"
 import { ShimLost, Unavailable } from "../../schema/Errors.ts"
 import type { HostEvent } from "../../schema/Host.ts"
 import type { HostError } from "../../services/ProcessHost.ts"
 import { ProcessHost } from "../../services/ProcessHost.ts"
+import { version } from "../../version.ts"
 import { Libc } from "../posix/Libc.ts"
 import { probe } from "../server/Listen.ts"
 import * as Keeper from "./Keeper.ts"
@@ -26,8 +28,29 @@ const isTransport = (error: unknown): error is RpcClientError.RpcClientError =>
 interface Connection {
   readonly client: Client
   readonly scope: Scope.Closeable
+  readonly hello: Hello
   alive: boolean
+  /** Calls under way, watching not among them. */
+  calls: number
 }
+
+const unknownCall = /^Unknown request tag: (\w+)$/
+
+/** The call that a shim does not know, where that is what it answered. */
+const unknownTo = (cause: Cause.Cause<unknown>): string | null => {
+  const found = cause.reasons.flatMap((reason) =>
+    reason._tag === "Die" && typeof reason.defect === "string" ? (unknownCall.exec(reason.defect)?.[1] ?? []) : []
+  )
+  return found[0] ?? null
+}
+
+/** What an older shim cannot do. */
+const lacks = ({ version }: Hello, call: string) =>
+  new Unavailable({
+    what: "shim",
+    problem: `it is of berth ${version} and cannot do "${call}"`,
+    mend: "delete its containers when you can: a new shim takes the place of an old one that holds none"
+  })
 
 const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const outer = yield* Effect.scope
@@ -36,9 +59,22 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const keeper = yield* Keeper.make(options)
   const current = yield* Ref.make<Connection | null>(null)
 
+  const greet = Effect.fnUntraced(function* (client: Client) {
+    const gone = (problem: string) => Effect.fail(new ShimLost({ problem }))
+    const hello = yield* client.Hello().pipe(
+      Effect.catchCause(() => gone("it does not say who it is")),
+      Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => gone("it does not answer") })
+    )
+    if (understands(hello)) return hello
+    return yield* new Unavailable({
+      what: "shim",
+      problem: `it speaks protocol ${hello.protocol}, this daemon ${shimProtocol}`,
+      mend: `stop its containers with berth ${hello.version}, which started it`
+    })
+  })
+
   const dial = Effect.fnUntraced(function* () {
     const scope = yield* Scope.fork(outer)
-    const connection: { alive: boolean } = { alive: true }
     const protocol = RpcClient.layerProtocolSocket({ retryPolicy: Schedule.recurs(0), pingTimeout: "1 minute" }).pipe(
       Layer.provide([
         NodeSocket.layerNet({ path: socket }),
@@ -50,7 +86,9 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
       Scope.provide(scope),
       Effect.mapError((error) => new ShimLost({ problem: error.message }))
     )
-    return Object.assign(connection, { client, scope })
+    const hello = yield* Effect.onError(greet(client), () => Scope.close(scope, Exit.void))
+    const connection: Connection = { client, scope, hello, alive: true, calls: 0 }
+    return connection
   })
 
   const lost = (connection: Connection, problem: string) =>
@@ -62,7 +100,9 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   /** A shim that stops answers what is under way with an interruption, which is none of ours: to the caller the shim is gone. */
   const asLost =
     (connection: Connection) =>
-    <E>(cause: Cause.Cause<E | RpcClientError.RpcClientError>): Effect.Effect<never, E | ShimLost> => {
+    <E>(cause: Cause.Cause<E | RpcClientError.RpcClientError>): Effect.Effect<never, E | ShimLost | Unavailable> => {
+      const unknown = unknownTo(cause)
+      if (unknown !== null) return Effect.fail(lacks(connection.hello, unknown))
       const found = Cause.findError(cause)
       if (Result.isFailure(found)) {
         return lost(connection, Cause.hasDies(cause) ? "it answered what cannot be read" : "it stopped")
@@ -75,36 +115,59 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
       )
     }
 
-  const greet = Effect.fnUntraced(function* (connection: Connection) {
-    const hello = yield* connection.client
-      .Hello()
-      .pipe(
-        Effect.catchCause(asLost(connection)),
-        Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => lost(connection, "it does not answer") })
-      )
-    if (hello.protocol !== shimProtocol) {
-      return yield* new Unavailable({
-        what: "shim",
-        problem: `it speaks protocol ${hello.protocol}, this daemon ${shimProtocol}`,
-        mend: "stop its containers with the berth that started them"
-      })
-    }
+  /** Asks a shim of another version to end, which it does where it holds no container. True where it has gone. */
+  const replaced = Effect.fnUntraced(function* (connection: Connection) {
+    if (connection.hello.version === version && connection.hello.protocol === shimProtocol) return false
+    // Whoever calls from now on waits for its successor.
+    connection.alive = false
+    // One that ends may do so before its answer has left.
+    const busy = yield* Effect.catchCause(connection.client.Shutdown(), () => Effect.succeed(false))
+    const gone = busy
+      ? Option.none()
+      : yield* probe(socket).pipe(
+          Effect.repeat({ until: (found) => found !== "alive", schedule: Schedule.spaced("5 millis") }),
+          Effect.timeoutOption("5 seconds")
+        )
+    connection.alive = Option.isNone(gone)
+    if (connection.alive) return false
+    yield* Scope.close(connection.scope, Exit.void)
+    return true
+  })
+
+  const begin = Effect.gen(function* () {
+    if ((yield* probe(socket)) !== "alive") yield* startShim(options.state)
+    return yield* dial()
   })
 
   /** The living connection; where there is none, a new one, to a new shim if need be. */
-  const connect = Effect.gen(function* () {
+  const living = Effect.gen(function* () {
     const known = yield* Ref.get(current)
     if (known?.alive) return known
     if (known !== null) yield* Scope.close(known.scope, Exit.void)
-    if ((yield* probe(socket)) !== "alive") yield* startShim(options.state)
-    const connection = yield* dial()
-    yield* Effect.onError(greet(connection), () => Scope.close(connection.scope, Exit.void))
+    const found = yield* begin
+    const connection = (yield* replaced(found)) ? yield* begin : found
     yield* Ref.set(current, connection)
     return connection
-  }).pipe(oneAtATime.withPermit)
+  })
+  const connect = oneAtATime.withPermit(living)
 
-  const call = <A>(f: (client: Client) => Effect.Effect<A, HostError | RpcClientError.RpcClientError>) =>
-    Effect.flatMap(connect, (connection) => Effect.catchCause(f(connection.client), asLost(connection)))
+  /** Replaces a shim of another version that has nothing to do. */
+  const renew = oneAtATime.withPermit(
+    Effect.gen(function* () {
+      const known = yield* Ref.get(current)
+      if (known?.alive && known.calls === 0) yield* replaced(known)
+    })
+  )
+
+  /** Counted before anybody may replace the shim. */
+  const begun = oneAtATime.withPermit(Effect.tap(living, (connection) => Effect.sync(() => void connection.calls++)))
+
+  const call = <A>(f: (client: Client, hello: Hello) => Effect.Effect<A, HostError | RpcClientError.RpcClientError>) =>
+    Effect.acquireUseRelease(
+      Effect.interruptible(begun),
+      (connection) => Effect.catchCause(f(connection.client, connection.hello), asLost(connection)),
+      (connection) => Effect.sync(() => void connection.calls--)
+    )
 
   /** What a shim tells, put right by what is kept here. */
   const review = Effect.fnUntraced(function* (event: HostEvent): Effect.fn.Return<HostEvent> {
@@ -147,12 +210,22 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
       call((client) => client.Exec(request)).pipe(
         Effect.tap(({ identity }) => keeper.keep(request, identity, request.stdio))
       ),
-    signal: (request) => Effect.asVoid(call((client) => client.Signal(request))),
+    signal: (request) =>
+      Effect.asVoid(
+        call((client, hello) =>
+          request.pid !== undefined && hello.protocol < 2
+            ? Effect.fail(lacks(hello, "signal to a pid"))
+            : client.Signal(request)
+        )
+      ),
     pause: (ref) => Effect.asVoid(call((client) => client.Pause(ref))),
     resume: (ref) => Effect.asVoid(call((client) => client.Resume(ref))),
     update: (request) => call((client) => client.Update(request)),
     delete: (ref) =>
-      call((client) => client.Delete(ref)).pipe(Effect.tap(() => keeper.release({ ...ref, execId: null }))),
+      call((client) => client.Delete(ref)).pipe(
+        Effect.tap(() => keeper.release({ ...ref, execId: null })),
+        Effect.tap(() => Effect.forkIn(Effect.ignore(renew), outer))
+      ),
     deleteExec: (ref) => call((client) => client.DeleteExec(ref)).pipe(Effect.tap(() => keeper.release(ref))),
     pids: (ref) => call((client) => client.Pids(ref)),
     processTable: (ref) => call((client) => client.ProcessTable(ref)),
@@ -161,6 +234,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     writeStdin: (request) => Effect.asVoid(call((client) => client.WriteStdin(request))),
     closeStdin: (ref) => Effect.asVoid(call((client) => client.CloseStdin(ref))),
     resize: (request) => Effect.asVoid(call((client) => client.Resize(request))),
+    about: Effect.map(connect, ({ hello: { pid, protocol, version } }) => ({ version, protocol, pid })),
     watch
   })
 })

@@ -33,7 +33,7 @@ const healthy: Facts = {
   criu: "/usr/sbin/criu",
   orphans: { found: [], problem: null },
   store: { file: "/x/berth.db", damages: [] },
-  daemon: { address: "unix:///x", version: "0.1.0", root: "/x" }
+  daemon: { address: "unix:///x", version: "0.1.0", root: "/x", shim: "0.1.0" }
 }
 
 const v1 = (...controllers: ReadonlyArray<string>) =>

@@ -1,0 +1,110 @@
+/**
+ * How soon a daemon that was killed has its containers again: from the start of the next one to its ready line, and from there until each task can be steered.
+ * It prints what it found; it judges nothing.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Clock, Console, Effect, Result } from "effect"
+import { readFileSync } from "node:fs"
+import { dirname } from "node:path"
+import { parseArgs } from "node:util"
+import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, RuntimeName, Spec, Tasks } from "../src/index.ts"
+import { Failure, attempt } from "./Failure.ts"
+import * as Machine from "./Machine.ts"
+import { processesOf } from "./Processes.ts"
+import * as BerthDaemon from "./servers/BerthDaemon.ts"
+import * as Workspace from "./Workspace.ts"
+
+const usage = `node benchmarks/reattach.ts [options]
+  --runtime NAME     default crun
+  --containers N     default 200
+  --rounds N         how often the daemon is killed, default 3
+`
+
+const options = attempt("options", () => {
+  const { values } = parseArgs({
+    options: {
+      runtime: { type: "string", default: "crun" },
+      containers: { type: "string", default: "200" },
+      rounds: { type: "string", default: "3" }
+    }
+  })
+  const [containers, rounds] = [Number(values.containers), Number(values.rounds)]
+  if (!Number.isInteger(containers) || !Number.isInteger(rounds) || containers < 1 || rounds < 1) {
+    throw new Error(`numbers from 1 on\n${usage}`)
+  }
+  return { runtime: values.runtime, containers, rounds }
+})
+
+const kill = (folder: string) =>
+  Effect.sync(() => {
+    for (const pid of processesOf(folder)) {
+      if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/shim.")) process.kill(pid, "SIGKILL")
+    }
+  })
+
+const measure = Effect.fnUntraced(function* (runtime: string, count: number, rounds: number) {
+  const binary = Machine.find(runtime)
+  if (binary === null) return yield* new Failure({ what: "--runtime", problem: `${runtime} is not installed` })
+  const workspace = yield* Workspace.make(binary)
+  const folders = workspace.folders("berth")
+  const ids = Array.from({ length: count }, (_, n) => ContainerId.make(`${workspace.name}-${n}`))
+  const spec = Result.getOrThrow(Spec.make({ rootfs: { path: workspace.rootfs }, args: ["/bin/sleep", "100000"] }))
+  const begin = Effect.fnUntraced(function* (id: ContainerId) {
+    yield* (yield* Containers).create({ id, spec, runtime: { name: RuntimeName.make(runtime) } })
+    const tasks = yield* Tasks
+    yield* tasks.create({ id })
+    return (yield* tasks.start(id)).pid
+  })
+  const end = (id: ContainerId) => Effect.flatMap(Tasks, (tasks) => Effect.ignore(tasks.delete({ id, force: true })))
+  /** With a daemon of its own, killed afterwards. */
+  const life = <A, E>(body: (started: number) => Effect.Effect<A, E, Containers | Tasks>) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const started = yield* Clock.currentTimeMillis
+        const socket = yield* BerthDaemon.start(workspace.node, folders, runtime)
+        const found = yield* Effect.provide(body(started), Berth.layerClient({ address: `unix://${socket}` }))
+        yield* kill(dirname(folders.volatile))
+        return found
+      })
+    )
+  const pids = yield* life(() => Effect.forEach(ids, begin, { concurrency: 4 }))
+  for (let round = 1; round <= rounds; round++) {
+    const { all, last, ready } = yield* life((started) =>
+      Effect.gen(function* () {
+        const ready = (yield* Clock.currentTimeMillis) - started
+        const tasks = yield* Tasks
+        // A signal that does nothing goes the whole way to the process.
+        const waits = yield* Effect.forEach(
+          ids,
+          Effect.fnUntraced(function* (id, n) {
+            const { pid, status } = yield* tasks.get(id)
+            if (pid !== pids[n] || status !== "running")
+              return yield* new Failure({ what: id, problem: `is ${status} with pid ${pid}` })
+            yield* tasks.signal({ id, signal: 28 })
+            return (yield* Clock.currentTimeMillis) - started - ready
+          }),
+          { concurrency: "unbounded" }
+        )
+        return { all: waits.length, last: Math.max(...waits), ready }
+      })
+    )
+    yield* Console.log(
+      `round ${round}: ${all} containers on ${runtime}: ready ${ready} ms after its start, the last one steered ${last} ms after that`
+    )
+  }
+  yield* life(() => Effect.forEach(ids, end, { concurrency: 4, discard: true }))
+}, Effect.scoped)
+
+const bench = Effect.gen(function* () {
+  const { containers, rounds, runtime } = yield* options
+  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
+  yield* Effect.mapError(measure(runtime, containers, rounds), (error) =>
+    error._tag === "Failure" ? error : new Failure({ what: "berth", problem: error.message })
+  )
+})
+
+bench.pipe(
+  Effect.provideService(CurrentNamespace, Namespace.make("default")),
+  Effect.tapError((error) => Console.error(`bench: ${error.message}`)),
+  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
+)
