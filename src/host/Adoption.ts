@@ -4,7 +4,7 @@
  */
 import { DateTime, Deferred, Effect, Exit, Option, Scope } from "effect"
 import { NotFound } from "../schema/Errors.ts"
-import type { HostedRecord, Ref } from "../schema/Host.ts"
+import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import type { Identity } from "../schema/TaskState.ts"
@@ -111,24 +111,6 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     )
   })
 
-  /** An earlier host died while it made this: nobody was ever told of it. Which driver it was is not known; one that knows nothing of it does nothing. */
-  const clear = Effect.fnUntraced(function* (ref: Ref) {
-    if (ref.execId === null) {
-      const target = { namespace: ref.namespace, containerId: ref.containerId, bundle: directory.directory(ref) }
-      for (const { available, name } of yield* runtime.list) {
-        if (!available) continue
-        const driver = yield* runtime.driver(name)
-        yield* driver.delete(target, { force: true })
-      }
-    }
-    yield* directory.remove(ref)
-  })
-
-  for (const ref of yield* directory.unrecorded) {
-    yield* Effect.catch(clear(ref), (error) =>
-      Effect.logWarning(`cannot clear what is left of ${processKey(ref)}: ${error.message}`)
-    )
-  }
   const left = yield* directory.list
   const initsFirst = left.toSorted((a, b) => Number(a.ref.execId !== null) - Number(b.ref.execId !== null))
   const taken = yield* Effect.forEach(initsFirst, takeOver)

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
@@ -91,6 +92,43 @@ describe("a host that follows another", () => {
         })
       )
       assert.deepStrictEqual(yield* left, nothing)
+    }))
+
+  test("tries again what the runtime refuses to undo, and a deletion or a creation of that name does it at once", () =>
+    Effect.gen(function* () {
+      const [directory, runtime, world] = [yield* TaskDirectory, yield* OciRuntime, yield* MockWorld]
+      const { containerId, namespace } = web
+      const driver = yield* runtime.driver(RuntimeName.make("auto"))
+      const halfMade = Effect.gen(function* () {
+        const bundle = yield* directory.create(namespace, containerId, specOf(forever))
+        yield* driver.create({ namespace, containerId, bundle }, { stdin: null, stdout: null, stderr: null })
+        yield* world.onOperation("delete", {}, { fail: failed("delete", "busy"), times: 1 })
+      })
+      for (const [what, undoing] of [
+        ["time", TestClock.adjust("2 seconds")],
+        ["deletion", Effect.flatMap(ProcessHost, (host) => host.delete(web))],
+        [
+          "creation",
+          Effect.andThen(
+            running(),
+            Effect.flatMap(ProcessHost, (host) => host.delete(web))
+          )
+        ]
+      ] as const) {
+        yield* halfMade
+        yield* life(
+          Effect.gen(function* () {
+            assert.lengthOf(yield* directory.unrecorded, 1, what)
+            yield* undoing
+            assert.deepStrictEqual(yield* left, nothing, what)
+            // What is tried again later finds nothing to do, and leaves the next one of that name alone.
+            yield* running()
+            yield* TestClock.adjust("5 seconds")
+            assert.strictEqual((yield* world.processes(web)).length, 1, what)
+            yield* (yield* ProcessHost).delete(web)
+          })
+        )
+      }
     }))
 
   test("keeps a paused container paused", () =>

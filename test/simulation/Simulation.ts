@@ -208,11 +208,6 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
       if (ledger.containers.has(id)) ask(operations.of("containers.delete", id, "x"))
       go(Infinity, 60_000)
     }
-    // What a host could not undo, the next one does.
-    if (trace.some((line) => line.includes("rollback of"))) {
-      hosts.kill()
-      go(Infinity, 10_000)
-    }
     for (const { operation } of waiting) wrong(`never answered, though its task is gone: ${operation.line}`)
     for (const one of subscribers.behind()) wrong(`a subscriber did not get it all: ${one} of ${ledger.last()}`)
     const { containers, table } = machine.world.inner.machine
