@@ -8,6 +8,7 @@ import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
+import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
 import { atOnce, failure, settled } from "../support/atOnce.ts"
@@ -149,6 +150,21 @@ describe("a host that follows another", () => {
         })
       )
     }))
+
+  test("says unknown where a process ends while it is taken over, and another gets its pid at once", () =>
+    Effect.gen(function* () {
+      const reaper = yield* ProcessReaper
+      yield* life(running())
+      const claim: typeof reaper.claim = (pid) =>
+        Effect.map(reaper.claim(pid), (child) => ({ ...child, identity: { ...child.identity, startTime: "999" } }))
+      yield* life(
+        Effect.gen(function* () {
+          const { lines } = yield* watching
+          yield* TestClock.adjust("5 seconds")
+          assert.deepStrictEqual(lines, ["snapshot web:-", "web 255"])
+        })
+      ).pipe(Effect.provideService(ProcessReaper, ProcessReaper.of({ ...reaper, claim })))
+    }).pipe(Effect.scoped))
 
   test("says unknown where the pid is another's by now, and leaves that one alone", () =>
     Effect.gen(function* () {
