@@ -85,28 +85,34 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       return Effect.andThen(late, work)
     })
 
+  /** With its entry in `folders`, in one turn: nobody dies in between. */
+  const noted = <A, E>(work: Effect.Effect<A, E>, note: () => void) =>
+    Effect.provideService(
+      Effect.tap(work, () => Effect.sync(note)),
+      Scheduler.PreventSchedulerYield,
+      true
+    )
+
   const directory = TaskDirectory.of({
     ...plain,
     create: (namespace, id, spec) =>
       writing(
-        Effect.tap(plain.create(namespace, id, spec), () =>
-          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId: null })))
+        noted(plain.create(namespace, id, spec), () =>
+          folders.add(processKey({ namespace, containerId: id, execId: null }))
         )
       ),
     prepareExec: (namespace, id, execId) =>
       writing(
-        Effect.tap(plain.prepareExec(namespace, id, execId), () =>
-          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId })))
+        noted(plain.prepareExec(namespace, id, execId), () =>
+          folders.add(processKey({ namespace, containerId: id, execId }))
         )
       ),
     save: (record) => writing(plain.save(record)),
     remove: (ref: ProcessRef) =>
-      Effect.tap(plain.remove(ref), () =>
-        Effect.sync(() => {
-          const key = processKey(ref)
-          for (const name of folders) if (name === key || name.startsWith(`${key}/`)) folders.delete(name)
-        })
-      )
+      noted(plain.remove(ref), () => {
+        const key = processKey(ref)
+        for (const name of folders) if (name === key || name.startsWith(`${key}/`)) folders.delete(name)
+      })
   })
 
   const portsFor: Machine["portsFor"] = (host) => {
