@@ -41,6 +41,11 @@ export interface Door {
 
 const serialization = RpcSerialization.makeNdjson()
 
+// The other side is the same version of the same library: what it sends is what it says.
+const isTagged = (message: unknown) => typeof message === "object" && message !== null && "_tag" in message
+const isRequest = (message: unknown): message is RpcMessage.FromClientEncoded => isTagged(message)
+const isResponse = (message: unknown): message is RpcMessage.FromServerEncoded => isTagged(message)
+
 export const make = (kernel: Kernel) => {
   const { random } = kernel
 
@@ -82,7 +87,7 @@ export const make = (kernel: Kernel) => {
             yield* Queue.offer(disconnects, id)
             return
           }
-          for (const message of parser.decode(text) as ReadonlyArray<RpcMessage.FromClientEncoded>) {
+          for (const message of parser.decode(text).filter(isRequest)) {
             yield* request(id, message)
           }
         })
@@ -148,7 +153,7 @@ export const make = (kernel: Kernel) => {
             const error = failed(new Socket.SocketCloseError({ code: 1006 }))
             return yield* tell({ _tag: "ClientProtocolError", error })
           }
-          for (const message of parser.decode(text) as ReadonlyArray<RpcMessage.FromServerEncoded>) yield* tell(message)
+          for (const message of parser.decode(text).filter(isResponse)) yield* tell(message)
         })
         yield* Effect.forkScoped(Effect.forever(read))
         return {
