@@ -26,6 +26,9 @@ const number = (name: string, text: string, least: number): number => {
 /** What a seed must hold to count: of a shorter or calmer story the absence of violations says little. */
 const least = { steps: 200, faults: 5 }
 
+/** Seeds between two words on how far it is. */
+const progress = 250
+
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((total, each) => total + each, 0)
 const faultsOf = ({ faults }: Result) => sum(Array.from(faults.values()))
 const print = (...cells: ReadonlyArray<string | number>) =>
@@ -85,6 +88,7 @@ for (let seed = first; seed < first + count; seed++) {
   const result = run({ seed, steps, store, ...watch })
   // The traces of thousands of seeds would not fit into memory.
   results.push({ ...result, trace: [] })
+  if (!replay && results.length % progress === 0) process.stderr.write(`${results.length} of ${count} seeds\n`)
   for (const violation of result.violations) {
     process.stdout.write(
       `seed ${seed}: ${violation}\n  npm run sim -- --seed ${seed} --steps ${steps} --store ${store}\n`
