@@ -159,7 +159,8 @@ const started = (
     topic: "/tasks/exec-started",
     event: { containerId: facts.containerId, execId: facts.execId, pid: identity.pid }
   }
-  return exit === null
+  // A late exit of the exec that had this id before is not its own.
+  return exit?.pid !== identity.pid
     ? go({ _tag: "Running", identity, startedAt }, [event])
     : go(stopped(identity, startedAt, exit), [event, exited(facts, exit)])
 }

@@ -1,5 +1,5 @@
 /** Turns the operations that the machines order into calls of the process host, and their results into reports. Knows no state of its own. */
-import { Cause, DateTime, Effect, Result } from "effect"
+import { Cause, DateTime, Effect, Result, Schedule } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import { Internal } from "../schema/Errors.ts"
 import type { ContainerRef, CreateRequest } from "../schema/Host.ts"
@@ -7,6 +7,7 @@ import type { ProcessRef } from "../schema/Ids.ts"
 import type { ProcessRecord } from "../schema/TaskState.ts"
 import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
+import type { HostError } from "../services/ProcessHost.ts"
 import * as LimitUpdate from "./LimitUpdate.ts"
 import { lost } from "./LostExit.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
@@ -31,6 +32,12 @@ const orElse =
       })
     })
 
+const again = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
+
+/** A deletion whose answer is lost with the host may have been carried out, and nobody would ever tell: the next host is asked again, which has nothing to do then. */
+const untilAnswered = <A>(deletion: Effect.Effect<A, HostError>): Effect.Effect<A, HostError> =>
+  Effect.retry(deletion, { while: ({ _tag }) => _tag === "ShimLost", schedule: again })
+
 const signalOf = (
   ref: ProcessRef,
   { all, pid, signal }: Extract<TaskMachine.Operation, { readonly _tag: "Signal" }>
@@ -53,7 +60,7 @@ export const make = Effect.gen(function* () {
       Effect.map(({ bundle, identity }) => reported(toInit(TaskMachine.Report.CreateDone({ identity, bundle })))),
       // Its answer may have been lost on the way: the store has no such task, so the host may not keep one.
       Effect.tapError(() =>
-        Effect.ignore(host.delete({ namespace: request.namespace, containerId: request.containerId }))
+        Effect.ignore(untilAnswered(host.delete({ namespace: request.namespace, containerId: request.containerId })))
       ),
       Effect.tapError(() => outputLog.remove({ ...request, execId: null })),
       orElse([toInit(TaskMachine.Report.CreateFailed())])
@@ -61,7 +68,7 @@ export const make = Effect.gen(function* () {
 
   const remove = (tree: Tree, ref: ContainerRef) =>
     Effect.gen(function* () {
-      const { execs, init } = yield* host.delete(ref)
+      const { execs, init } = yield* untilAnswered(host.delete(ref))
       const { id, state } = tree.task
       const unseen = init === null && state._tag === "Deleting" && state.startedAt !== null && state.exit === null
       const exit = unseen && state.identity !== null ? lost(id, state.identity, yield* DateTime.now) : init
@@ -82,7 +89,7 @@ export const make = Effect.gen(function* () {
 
   const removeExec = (record: ProcessRecord, ref: ProcessRef) =>
     Effect.gen(function* () {
-      const told = yield* host.deleteExec(ref)
+      const told = yield* untilAnswered(host.deleteExec(ref))
       yield* outputLog.remove(ref)
       const { id: execId, state } = record
       const unseen = told === null && state._tag === "Deleting" && state.exit === null

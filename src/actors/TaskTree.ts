@@ -70,8 +70,18 @@ const rejection = (
 const told = (tree: Tree, payloads: ReadonlyArray<Payload>): ReadonlyArray<NewEvent> =>
   payloads.map((payload) => ({ namespace: tree.task.namespace, payload }))
 
-export const step = (tree: Tree, message: Addressed): Step =>
-  message.execId === null ? stepInit(tree, message.input) : stepExec(tree, message.execId, message.input)
+export const step = (tree: Tree, message: Addressed): Step => {
+  if (isOfAnother(tree, message)) return nothing(tree)
+  return message.execId === null ? stepInit(tree, message.input) : stepExec(tree, message.execId, message.input)
+}
+
+/** The exit of a process that had this name before, told so late that the next one has it. */
+const isOfAnother = ({ execs, task }: Tree, { execId, input }: Addressed): boolean => {
+  if (input._tag !== "Exited") return false
+  const state = execId === null ? task.state : execs.get(execId)?.state
+  const identity = state !== undefined && "identity" in state ? state.identity : null
+  return identity !== null && identity.pid !== input.exit.pid
+}
 
 const isUp = (tag: TaskRecord["state"]["_tag"]) =>
   tag === "Running" || tag === "Pausing" || tag === "Paused" || tag === "Resuming"

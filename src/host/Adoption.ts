@@ -97,7 +97,9 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     }
     if (exit !== null) return null
     const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
-    const child: Child = same ? yield* reaper.claim(identity.pid) : { identity, exit: unknown }
+    const claimed = same ? yield* reaper.claim(identity.pid) : null
+    // It may have ended since it was looked at, and its pid be another's.
+    const child: Child = claimed !== null && isSame(claimed.identity) ? claimed : { identity, exit: unknown }
     return { live, child, execs: ref.execId === null ? execs : null }
   })
 

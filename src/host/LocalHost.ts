@@ -3,7 +3,7 @@
  * What it owns: that a create or an exec which fails or is interrupted leaves nothing behind. What runs already it takes over (`Adoption.ts`); how what has
  * ended is told is in `Endings.ts`.
  */
-import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Option, Scope } from "effect"
+import { Deferred, Effect, Exit as Outcome, Fiber, Layer, Scope } from "effect"
 import { AlreadyExists, NotFound, Unavailable } from "../schema/Errors.ts"
 import type {
   ContainerRef,
@@ -33,7 +33,7 @@ import { make as makeContainer } from "./Container.ts"
 import type { Container } from "./Container.ts"
 import { makeEndings } from "./Endings.ts"
 import { makeFreezer } from "./Freezer.ts"
-import * as HalfMade from "./HalfMade.ts"
+import { makeHalfMade } from "./HalfMade.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import { makeReading } from "./Reading.ts"
@@ -47,6 +47,8 @@ const sigkill = 9
 
 /** How long a deletion waits for processes that it killed; past it the runtime is asked to force. */
 const killPatience = "10 seconds"
+
+const nothing: DeleteResult = { init: null, execs: [] }
 
 const make = Effect.gen(function* () {
   const runtime = yield* OciRuntime
@@ -82,6 +84,33 @@ const make = Effect.gen(function* () {
 
   const watch = yield* makeEndings({ containers, tell: watchers.tell })
 
+  /** Of several deletions at once all but the first wait for what comes of that: a second one could find the next container of that name. */
+  const inTurn = (ref: ContainerRef, deletion: Effect.Effect<DeleteResult, HostError>) =>
+    Effect.uninterruptible(
+      Effect.suspend(() => {
+        const key = containerKey(ref)
+        const known = deleting.get(key)
+        if (known !== undefined) return Deferred.await(known)
+        const done = Deferred.makeUnsafe<DeleteResult, HostError>()
+        deleting.set(key, done)
+        return Effect.onExit(deletion, (exit) => {
+          deleting.delete(key)
+          return Deferred.done(done, exit)
+        })
+      })
+    )
+
+  const halfMade = yield* makeHalfMade((ref, work) =>
+    inTurn(
+      ref,
+      Effect.suspend(() =>
+        creating.has(containerKey(ref))
+          ? Effect.fail(new AlreadyExists({ kind: "task", id: ref.containerId }))
+          : Effect.as(work, nothing)
+      )
+    )
+  )
+
   /** One step of undoing: the next are taken even where it fails, which is false. */
   const undone = <E extends { readonly message: string }>(ref: Ref, step: Effect.Effect<void, E>) =>
     Effect.catch(Effect.as(step, true), (error) =>
@@ -97,18 +126,11 @@ const make = Effect.gen(function* () {
     let created = false
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const leftover = { namespace, containerId, bundle: directory.directory(ref) }
-        // A host that died in the middle of a create left a folder of which it wrote down nothing, and perhaps a container.
-        const clear = Effect.andThen(driver.delete(leftover, { force: true }), directory.remove(ref))
         const bundle = yield* Effect.catchTag(
           directory.create(namespace, containerId, request.spec),
           "AlreadyExists",
-          (error) =>
-            Effect.flatMap(directory.load(ref), (record) =>
-              Option.isSome(record)
-                ? Effect.fail(error)
-                : Effect.andThen(clear, directory.create(namespace, containerId, request.spec))
-            )
+          // What an earlier create left half-made is undone first.
+          () => Effect.andThen(halfMade.undo(ref), directory.create(namespace, containerId, request.spec))
         )
         const made = { namespace, containerId, bundle }
         target = made
@@ -142,10 +164,10 @@ const make = Effect.gen(function* () {
               const made = created || Outcome.hasInterrupts(exit)
               const left = target !== null && made && !(yield* undone(ref, driver.delete(target, { force: true })))
               yield* Scope.close(processScope, Outcome.void)
-              // What could not be destroyed is found by a deletion, or by its folder: by the next create of that id, or the next host.
-              if (target === null || left) return
-              containers.delete(containerKey(ref))
-              yield* undone(ref, directory.remove(ref))
+              if (target === null) return
+              if (!left) containers.delete(containerKey(ref))
+              // Of what is still there its folder tells.
+              if (left || !(yield* undone(ref, directory.remove(ref)))) yield* halfMade.undoLater(ref)
             })
       )
     )
@@ -153,6 +175,9 @@ const make = Effect.gen(function* () {
 
   const create = Effect.fn("ProcessHost.create")(function* (request: CreateRequest) {
     const key = containerKey(request)
+    // A deletion that nobody waits for any more.
+    for (let end = deleting.get(key); end !== undefined; end = deleting.get(key))
+      yield* Effect.exit(Deferred.await(end))
     if (containers.has(key) || creating.has(key)) {
       return yield* new AlreadyExists({ kind: "task", id: request.containerId })
     }
@@ -251,7 +276,7 @@ const make = Effect.gen(function* () {
     if (pending !== undefined) yield* Fiber.interrupt(pending)
     yield* terminals.forget({ ...ref, execId: null })
     const container = containers.get(key)
-    if (container === undefined) return { init: null, execs: [] }
+    if (container === undefined) return yield* Effect.as(halfMade.undo(ref), nothing)
     yield* endAll(container)
     const { driver, execs, forgotten, init, target } = container
     const force = init.record.exit === null
@@ -269,18 +294,7 @@ const make = Effect.gen(function* () {
     }
   })
 
-  /** Of several at once all but the first wait for what comes of that: a second one could find the next container of that name. */
-  const remove = Effect.fn("ProcessHost.delete")(function* (ref: ContainerRef) {
-    const key = containerKey(ref)
-    const known = deleting.get(key)
-    if (known !== undefined) return yield* Deferred.await(known)
-    const done = Deferred.makeUnsafe<DeleteResult, HostError>()
-    deleting.set(key, done)
-    return yield* Effect.onExit(removeContainer(ref), (exit) => {
-      deleting.delete(key)
-      return Deferred.done(done, exit)
-    })
-  }, Effect.uninterruptible)
+  const remove = Effect.fn("ProcessHost.delete")((ref: ContainerRef) => inTurn(ref, removeContainer(ref)))
 
   const deleteExec = Effect.fn("ProcessHost.deleteExec")(function* (ref: Ref) {
     yield* terminals.forget(ref)
@@ -323,7 +337,7 @@ const make = Effect.gen(function* () {
     yield* terminals.resize(ref, { width, height })
   })
 
-  yield* HalfMade.undoAll
+  yield* halfMade.undoAll
   yield* adoptAll({ containers, terminals, accountingOf, watch })
 
   return ProcessHost.of({

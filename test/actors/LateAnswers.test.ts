@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import * as Berth from "../../src/actors/Berth.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ShimLost, Unavailable } from "../../src/schema/Errors.ts"
-import { ContainerId } from "../../src/schema/Ids.ts"
+import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import type { Events } from "../../src/services/Events.ts"
 import { MemoryOutput } from "../../src/services/MemoryOutput.ts"
@@ -77,6 +77,39 @@ describe("an answer that comes late", () => {
       )
     })
   }
+})
+
+it.effect("a deletion whose answer is lost is asked for again, of init and of an exec", () => {
+  const job = ExecId.make("job")
+  const asked: Array<string> = []
+  /** The host does it, and dies before it can say so; the next one knows nothing of it. */
+  const lostOnce = <A, E>(name: string, deletion: Effect.Effect<A, E>) =>
+    Effect.suspend(() => {
+      asked.push(name)
+      const first = asked.filter((each) => each === name).length === 1
+      return first ? Effect.andThen(deletion, Effect.fail(new ShimLost({ problem: "it stopped" }))) : deletion
+    })
+  return on(
+    (host) => ({
+      delete: (ref) => lostOnce("init", host.delete(ref)),
+      deleteExec: (ref) => lostOnce("exec", host.deleteExec(ref))
+    }),
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      yield* createdOf("web", forever)
+      yield* tasks.start(id)
+      yield* tasks.exec({ id, execId: job, process: { args: forever, cwd: "/" } })
+      yield* tasks.startExec({ id, execId: job })
+      const one = yield* waits("exec", tasks.deleteExec({ id, execId: job, force: true }))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* atOnce("exec", Fiber.join(one)))?.pid !== undefined, true)
+      const all = yield* waits("init", tasks.delete({ id, force: true }))
+      yield* TestClock.adjust("1 second")
+      assert.isNotNull(yield* atOnce("init", Fiber.join(all)))
+      assert.deepStrictEqual(asked, ["exec", "exec", "init", "init"])
+      assert.match(yield* failure(status), /^NotFound/)
+    })
+  )
 })
 
 it.effect("a half-made task that could not be removed is still there, and can be removed again", () => {

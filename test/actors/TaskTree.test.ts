@@ -85,6 +85,27 @@ describe("the exit of init", () => {
     assert.deepStrictEqual(tree.task.state._tag === "Stopped" && tree.task.state.exit, exitOf("web", 1))
   })
 
+  it("is not that of a process which had this name before, told late: neither is that of an exec", () => {
+    const stale = { ...exitOf("web", 9), pid: identity.pid + 1 }
+    for (const tree of [
+      treeOf(taskStates.Running),
+      treeOf(taskStates.Created),
+      treeOf(taskStates.Running, { job: running })
+    ]) {
+      const next = step(tree, init(TaskMachine.Report.Exited({ exit: stale })))
+      assert.deepStrictEqual([next.tree, changes(next), topics(next)], [tree, [], []])
+    }
+    const busy = treeOf(taskStates.Running, { job: running })
+    assert.strictEqual(step(busy, exec(job, ProcessMachine.Report.Exited({ exit: stale }))).tree, busy)
+    const starting = treeOf(taskStates.Running, { job: { _tag: "Starting", exit: null } })
+    const { tree, topics: told } = run(
+      starting,
+      exec(job, ProcessMachine.Report.Exited({ exit: stale })),
+      startDone(job)
+    )
+    assert.deepStrictEqual([tree.execs.get(job)?.state._tag, told], ["Running", ["/tasks/exec-started:job"]])
+  })
+
   it("does not wait for an exec that was never started or has ended", () => {
     const ended: ProcessState = { _tag: "Stopped", ...live, exit: exitOf("job") }
     const next = step(treeOf(taskStates.Running, { job: { _tag: "Created" }, other: ended }), initExited)

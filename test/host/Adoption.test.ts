@@ -2,10 +2,12 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
+import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
 import { atOnce, failure, settled } from "../support/atOnce.ts"
@@ -92,6 +94,43 @@ describe("a host that follows another", () => {
       assert.deepStrictEqual(yield* left, nothing)
     }))
 
+  test("tries again what the runtime refuses to undo, and a deletion or a creation of that name does it at once", () =>
+    Effect.gen(function* () {
+      const [directory, runtime, world] = [yield* TaskDirectory, yield* OciRuntime, yield* MockWorld]
+      const { containerId, namespace } = web
+      const driver = yield* runtime.driver(RuntimeName.make("auto"))
+      const halfMade = Effect.gen(function* () {
+        const bundle = yield* directory.create(namespace, containerId, specOf(forever))
+        yield* driver.create({ namespace, containerId, bundle }, { stdin: null, stdout: null, stderr: null })
+        yield* world.onOperation("delete", {}, { fail: failed("delete", "busy"), times: 1 })
+      })
+      for (const [what, undoing] of [
+        ["time", TestClock.adjust("2 seconds")],
+        ["deletion", Effect.flatMap(ProcessHost, (host) => host.delete(web))],
+        [
+          "creation",
+          Effect.andThen(
+            running(),
+            Effect.flatMap(ProcessHost, (host) => host.delete(web))
+          )
+        ]
+      ] as const) {
+        yield* halfMade
+        yield* life(
+          Effect.gen(function* () {
+            assert.lengthOf(yield* directory.unrecorded, 1, what)
+            yield* undoing
+            assert.deepStrictEqual(yield* left, nothing, what)
+            // What is tried again later finds nothing to do, and leaves the next one of that name alone.
+            yield* running()
+            yield* TestClock.adjust("5 seconds")
+            assert.strictEqual((yield* world.processes(web)).length, 1, what)
+            yield* (yield* ProcessHost).delete(web)
+          })
+        )
+      }
+    }))
+
   test("keeps a paused container paused", () =>
     Effect.gen(function* () {
       yield* life(
@@ -110,6 +149,21 @@ describe("a host that follows another", () => {
         })
       )
     }))
+
+  test("says unknown where a process ends while it is taken over, and another gets its pid at once", () =>
+    Effect.gen(function* () {
+      const reaper = yield* ProcessReaper
+      yield* life(running())
+      const claim: typeof reaper.claim = (pid) =>
+        Effect.map(reaper.claim(pid), (child) => ({ ...child, identity: { ...child.identity, startTime: "999" } }))
+      yield* life(
+        Effect.gen(function* () {
+          const { lines } = yield* watching
+          yield* TestClock.adjust("5 seconds")
+          assert.deepStrictEqual(lines, ["snapshot web:-", "web 255"])
+        })
+      ).pipe(Effect.provideService(ProcessReaper, ProcessReaper.of({ ...reaper, claim })))
+    }).pipe(Effect.scoped))
 
   test("says unknown where the pid is another's by now, and leaves that one alone", () =>
     Effect.gen(function* () {

@@ -1,5 +1,5 @@
 /**
- * The lives of the daemon, one after the other over the same store: the real actors, recovery, event bus and registries. What it was doing when it is killed is cut off;
+ * The lives of the daemon, one after the other over the same store: the real actors, recovery, event bus, registries and RPC handlers. What it was doing when it is killed is cut off;
  * of a commit that was under way the store has all or nothing.
  */
 import { Cause, Context, Effect, Exit, Layer, Scope } from "effect"
@@ -8,18 +8,19 @@ import { ResourceExhausted, Unavailable } from "../../src/schema/Errors.ts"
 import type { BerthError } from "../../src/schema/Errors.ts"
 import { RuntimeName } from "../../src/schema/Ids.ts"
 import { Config } from "../../src/services/Config.ts"
-import { Containers } from "../../src/services/Containers.ts"
-import { Events } from "../../src/services/Events.ts"
 import { MetadataStore } from "../../src/services/MetadataStore.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { OutputLog } from "../../src/services/OutputLog.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
-import { Tasks } from "../../src/services/Tasks.ts"
+import { System } from "../../src/services/System.ts"
+import * as Connections from "./Connections.ts"
+import type { Api, Door } from "./Connections.ts"
 import type { HostLives } from "./HostLives.ts"
+import { build } from "./Kernel.ts"
 import type { Domain, Kernel } from "./Kernel.ts"
 import type { Machine } from "./Machine.ts"
 
-export type Api = Containers | Tasks | Events
+export type { Api } from "./Connections.ts"
 export type Store = MetadataStore["Service"]
 
 /** Where the store lives: `open` gives it to a daemon, `close` is called when that daemon is dead and calls back when the next may open it. */
@@ -31,18 +32,18 @@ export interface Disk {
 
 interface Life {
   readonly domain: Domain
-  api: Context.Context<Api> | null
-  /** Calls of clients that are not answered yet. */
-  readonly calls: Set<() => void>
+  door: Door | null
 }
 
 export interface DaemonLives {
-  /** Asks the daemon as a client does; Unavailable where it is down, or dies before it has answered. Gives the way to hang up. */
+  /** Asks as a client does; Unavailable where no daemon listens, or the connection ends before the answer. Gives the way to hang up. */
   readonly ask: <A>(
     what: Effect.Effect<A, BerthError, Api>,
     done: (exit: Exit.Exit<A, BerthError>) => void
   ) => () => void
   readonly kill: () => void
+  /** Breaks a connection of clients; false where there is none. */
+  readonly cut: () => boolean
   readonly isUp: () => boolean
   /** While it is full, most commits fail. */
   readonly disk: { full: boolean }
@@ -57,12 +58,14 @@ const config = Config.of({
   cgroupPrefix: "berth"
 })
 
-const down = new Unavailable({ what: "daemon", problem: "it is gone", mend: null })
+const gone = new Unavailable({ what: "daemon", problem: "its client hung up", mend: null })
 
 export const make = (
   kernel: Kernel,
   parts: {
     readonly machine: Machine
+    /** Where the clients live. */
+    readonly clients: Domain
     readonly hosts: HostLives
     readonly store: Disk
     readonly log: (line: string) => void
@@ -71,9 +74,14 @@ export const make = (
     readonly wrap?: (inner: Store, kernel: Kernel, daemon: Domain) => Store
   }
 ): DaemonLives => {
-  const { hosts, log, machine, store, wrap, wrong } = parts
+  const { clients, hosts, log, machine, store, wrap, wrong } = parts
   const { random } = kernel
   const disk = { full: false }
+  const system = System.of({
+    info: Effect.fail(gone),
+    runtimes: machine.runtime.list,
+    orphans: () => Effect.fail(gone)
+  })
   let count = 0
   let deaths = 0
 
@@ -90,13 +98,13 @@ export const make = (
     }
   }
 
-  const fresh = (): Life => ({ domain: kernel.domain(`daemon${++count}`), api: null, calls: new Set() })
+  const fresh = (): Life => ({ domain: kernel.domain(`daemon${++count}`), door: null })
 
   const start = (life: Life, delay: number) => {
     const { domain } = life
     const boot = Effect.gen(function* () {
       const opened = moody(yield* store.open(domain))
-      return yield* Layer.build(Layer.fresh(Berth.layer)).pipe(
+      const services = yield* Layer.build(Layer.fresh(Berth.layer)).pipe(
         Effect.provideService(MetadataStore, MetadataStore.of(wrap?.(opened, kernel, domain) ?? opened)),
         Effect.provideService(ProcessHost, hosts.seenBy(domain)),
         Effect.provideService(OciRuntime, machine.runtime),
@@ -104,58 +112,54 @@ export const make = (
         Effect.provideService(Config, config),
         Effect.provideService(Scope.Scope, Scope.makeUnsafe())
       )
+      return yield* network.serve(domain, Context.add(services, System, system))
     })
     kernel.after(domain, delay, () => {
       kernel.fork(domain, boot).addObserver((exit) => {
         if (!domain.alive) return
         if (Exit.isFailure(exit)) return wrong(`the daemon does not start: ${Cause.pretty(exit.cause)}`)
         log(`${domain.name} is up`)
-        life.api = exit.value
+        life.door = exit.value
       })
     })
   }
+  const network = Connections.make(kernel)
   let current = fresh()
+  const connect = () =>
+    build(
+      kernel,
+      clients,
+      network.connect(clients, () => current.door)
+    )
+  const ends = [connect(), connect(), connect()] as const
   start(current, 0)
 
   return {
     disk,
     deaths: () => deaths,
-    isUp: () => current.api !== null,
+    isUp: () => current.door !== null,
     ask: (what, done) => {
-      const { api, calls, domain } = current
-      if (api === null) {
-        done(Exit.fail(down))
-        return () => {}
-      }
+      const { api } = random.pick(ends)
       let over = false
       const finish = (exit: Parameters<typeof done>[0]) => {
         if (over) return
         over = true
-        calls.delete(lost)
         done(exit)
       }
-      const lost = () => finish(Exit.fail(down))
-      calls.add(lost)
-      let hangUp = () => {}
-      kernel.after(domain, 0, () => {
-        if (over) return
-        const fiber = kernel.fork(domain, Effect.provideContext(what, api))
-        hangUp = () => fiber.interruptUnsafe()
-        // The answer is on its way to the client, who is never killed: but an answer that has left a daemon comes, though the daemon is dead.
-        fiber.addObserver((exit) => finish(exit))
-      })
+      const fiber = kernel.fork(clients, Effect.provideContext(what, api))
+      fiber.addObserver(finish)
       return () => {
-        if (over) return
-        lost()
-        kernel.after(domain, 0, () => hangUp())
+        finish(Exit.fail(gone))
+        kernel.after(clients, 0, () => fiber.interruptUnsafe())
       }
     },
+    cut: () => random.pick(ends).cut(),
     kill: () => {
-      const { calls, domain } = current
+      const { domain, door } = current
       deaths++
       kernel.kill(domain)
       hosts.hangUp(domain)
-      for (const lost of Array.from(calls)) lost()
+      door?.dies()
       const next = fresh()
       current = next
       store.close(domain, () => start(next, random.chance(0.5) ? random.int(0, 500) : 0))

@@ -59,6 +59,7 @@ const weights = [
   ["store full", 2],
   ["folders full", 2],
   ["client gone", 3],
+  ["client cut off", 3],
   ["process killed", 4],
   ["pid taken", 1]
 ] as const
@@ -129,6 +130,7 @@ export const make = (
       forAWhile(() => (machine.disk.full = false))
     },
     "client gone": hangUp,
+    "client cut off": daemons.cut,
     "process killed": () => {
       const [first, ...rest] = living()
       if (first === undefined) return false

@@ -3,7 +3,7 @@
  * none of its fibers takes another turn and none of its finalizers runs, as after kill -9. Which fiber of which domain goes next is drawn from the seed, and so
  * is where a fiber yields. Nothing here waits for the real clock or the real event loop.
  */
-import { Cause, Clock, Context, Duration, Effect, Exit, Logger, Scheduler } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Logger, References, Scheduler } from "effect"
 import type { Fiber } from "effect"
 import type { Random } from "./Random.ts"
 
@@ -111,7 +111,8 @@ export const make = (random: Random, log: (line: string) => void): Kernel => {
     const context = Context.empty().pipe(
       Context.add(Scheduler.Scheduler, schedulerOf(self)),
       Context.add(Clock.Clock, clockOf(self)),
-      Context.add(Logger.CurrentLoggers, new Set([logger]))
+      Context.add(Logger.CurrentLoggers, new Set([logger])),
+      Context.add(References.TracerEnabled, false)
     )
     const made: Domain = {
       name,
@@ -181,8 +182,17 @@ export const make = (random: Random, log: (line: string) => void): Kernel => {
 const text = (message: unknown): string =>
   (Array.isArray(message) ? message : [message]).map((part) => (typeof part === "string" ? part : "")).join(" ")
 
+const turnsToBuild = 10_000
+
+/** Takes turns until an effect of that domain has ended, which it must soon and without the clock. */
+export const build = <A, E>(kernel: Kernel, domain: Domain, effect: Effect.Effect<A, E>): A => {
+  const fiber = kernel.fork(domain, effect)
+  for (let turn = 0; turn < turnsToBuild && fiber.pollUnsafe() === undefined; turn++) kernel.turn()
+  return valueOf(fiber)
+}
+
 /** The value that a fiber has ended with. Throws where it goes on, or has failed. */
-export const valueOf = <A, E>(fiber: Fiber.Fiber<A, E>): A => {
+const valueOf = <A, E>(fiber: Fiber.Fiber<A, E>): A => {
   const exit = fiber.pollUnsafe()
   if (exit === undefined) throw new Error("it goes on")
   if (Exit.isFailure(exit)) throw new Error(`it failed: ${Cause.pretty(exit.cause)}`)

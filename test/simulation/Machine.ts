@@ -18,7 +18,7 @@ import { ProcessIo } from "../../src/services/ProcessIo.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import type { Domain, Kernel } from "./Kernel.ts"
-import { valueOf } from "./Kernel.ts"
+import { build } from "./Kernel.ts"
 
 export type HostPorts = Cgroups | OciRuntime | ProcessReaper | ProcessIo | TaskDirectory
 
@@ -53,8 +53,6 @@ export const pids = 25
 /** Of a call of the runtime, in milliseconds. */
 const deadline = 30_000
 
-const turnsToBuild = 10_000
-
 export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
   const { random } = kernel
   const fewPids = random.chance(0.6)
@@ -64,12 +62,10 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
     ...(fewPids ? { lastPid: 99 + pids } : {})
   }
   const domain = kernel.domain("machine")
-  const build = Layer.build(
+  const building = Layer.build(
     Mock.layerBundles.pipe(Layer.provide(MemoryTaskDirectory.layer), Layer.provideMerge(Mock.layer(options)))
   )
-  const building = kernel.fork(domain, Effect.provideService(build, Scope.Scope, Scope.makeUnsafe()))
-  for (let turn = 0; turn < turnsToBuild && building.pollUnsafe() === undefined; turn++) kernel.turn()
-  const services = valueOf(building)
+  const services = build(kernel, domain, Effect.provideService(building, Scope.Scope, Scope.makeUnsafe()))
   const world = Context.get(services, MockWorld)
   const cgroups = Context.get(services, Cgroups)
   const plain = Context.get(services, TaskDirectory)
@@ -89,28 +85,34 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       return Effect.andThen(late, work)
     })
 
+  /** With its entry in `folders`, in one turn: nobody dies in between. */
+  const noted = <A, E>(work: Effect.Effect<A, E>, note: () => void) =>
+    Effect.provideService(
+      Effect.tap(work, () => Effect.sync(note)),
+      Scheduler.PreventSchedulerYield,
+      true
+    )
+
   const directory = TaskDirectory.of({
     ...plain,
     create: (namespace, id, spec) =>
       writing(
-        Effect.tap(plain.create(namespace, id, spec), () =>
-          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId: null })))
+        noted(plain.create(namespace, id, spec), () =>
+          folders.add(processKey({ namespace, containerId: id, execId: null }))
         )
       ),
     prepareExec: (namespace, id, execId) =>
       writing(
-        Effect.tap(plain.prepareExec(namespace, id, execId), () =>
-          Effect.sync(() => void folders.add(processKey({ namespace, containerId: id, execId })))
+        noted(plain.prepareExec(namespace, id, execId), () =>
+          folders.add(processKey({ namespace, containerId: id, execId }))
         )
       ),
     save: (record) => writing(plain.save(record)),
     remove: (ref: ProcessRef) =>
-      Effect.tap(plain.remove(ref), () =>
-        Effect.sync(() => {
-          const key = processKey(ref)
-          for (const name of folders) if (name === key || name.startsWith(`${key}/`)) folders.delete(name)
-        })
-      )
+      noted(plain.remove(ref), () => {
+        const key = processKey(ref)
+        for (const name of folders) if (name === key || name.startsWith(`${key}/`)) folders.delete(name)
+      })
   })
 
   const portsFor: Machine["portsFor"] = (host) => {

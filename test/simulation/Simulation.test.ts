@@ -18,11 +18,11 @@ const holds = (options: Options) => {
 }
 
 describe("whatever is killed, late, lost or full, nothing is lost and everybody is answered", () => {
-  it("in memory", { timeout: 60_000 }, () => {
+  it("in memory", { timeout: 180_000 }, () => {
     for (const seed of seeds(1, 120)) holds({ seed })
   })
 
-  it("in SQLite", { timeout: 60_000 }, () => {
+  it("in SQLite", { timeout: 180_000 }, () => {
     for (const seed of seeds(1000, 20)) holds({ seed, store: "sqlite" })
   })
 })

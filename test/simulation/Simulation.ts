@@ -89,15 +89,16 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
     if (untrue !== null) wrong(`the host: ${untrue}`)
   })
   const disk = store === "memory" ? Disks.memory(ledger) : Disks.sqlite(kernel, ledger)
+  const clients = kernel.domain("clients")
   const daemons = DaemonLives.make(kernel, {
     machine,
+    clients,
     hosts,
     store: disk,
     log,
     wrong,
     ...(mutation.store === undefined ? {} : { wrap: mutation.store })
   })
-  const clients = kernel.domain("clients")
   const operations = Operations.make(random, ledger, kernel.now)
   const subscribers = Subscribers.make(kernel, clients, daemons, ledger, wrong)
   const waiting = new Set<Asked>()
@@ -208,11 +209,6 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
       if (ledger.containers.has(id)) ask(operations.of("containers.delete", id, "x"))
       go(Infinity, 60_000)
     }
-    // What a host could not undo, the next one does.
-    if (trace.some((line) => line.includes("rollback of"))) {
-      hosts.kill()
-      go(Infinity, 10_000)
-    }
     for (const { operation } of waiting) wrong(`never answered, though its task is gone: ${operation.line}`)
     for (const one of subscribers.behind()) wrong(`a subscriber did not get it all: ${one} of ${ledger.last()}`)
     const { containers, table } = machine.world.inner.machine
@@ -252,7 +248,7 @@ const explain = (
     const { error } = reason
     const known = typeof error === "object" && error !== null && "_tag" in error && "message" in error ? error : null
     const text = known === null ? String(error) : `${String(known._tag)}: ${String(known.message)}`
-    return { text, kind: text === "Unavailable: daemon: it is gone" ? "lost" : "refused" }
+    return { text, kind: text.startsWith("Unavailable: daemon") ? "lost" : "refused" }
   }
   if (reason?._tag === "Die") return { text: `defect: ${String(reason.defect)}`, kind: "refused" }
   return { text: "interrupted", kind: "lost" }
