@@ -16,7 +16,7 @@ import {
 } from "../schema/Host.ts"
 import { ContainerId, Namespace } from "../schema/Ids.ts"
 import { Exit, TerminalSize } from "../schema/Process.ts"
-import { ProcessInfo, Stats } from "../schema/Stats.ts"
+import { ProcessInfo, Stats, StatsListFromShim } from "../schema/Stats.ts"
 
 /** Raised when a shim could no longer serve a daemon of another version; both sides know how to say so. */
 export const shimProtocol = 1
@@ -43,7 +43,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Stats", { payload: ContainerRef, success: Stats, error }),
   Rpc.make("StatsOf", {
     payload: { namespace: Namespace, containerIds: Schema.Array(ContainerId) },
-    success: Schema.Array(Stats),
+    success: StatsListFromShim,
     error
   }),
   Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),
