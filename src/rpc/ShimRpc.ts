@@ -19,7 +19,7 @@ import {
 } from "../schema/Host.ts"
 import { ContainerId, Namespace } from "../schema/Ids.ts"
 import { Exit, TerminalSize } from "../schema/Process.ts"
-import { ProcessInfo, Stats } from "../schema/Stats.ts"
+import { ProcessInfo, Stats, StatsListFromShim } from "../schema/Stats.ts"
 
 /** What both sides speak. 2: a signal may name a pid, which a shim of 1 would send to init. */
 export const shimProtocol = 2
@@ -59,7 +59,7 @@ export class ShimRpc extends RpcGroup.make(
   Rpc.make("Stats", { payload: ContainerRef, success: Stats, error }),
   Rpc.make("StatsOf", {
     payload: { namespace: Namespace, containerIds: Schema.Array(ContainerId) },
-    success: Schema.Array(Stats),
+    success: StatsListFromShim,
     error
   }),
   Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),

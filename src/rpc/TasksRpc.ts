@@ -22,7 +22,7 @@ import {
   UpdateTask,
   WaitRequest
 } from "../schema/Requests.ts"
-import { ProcessInfo, Stats } from "../schema/Stats.ts"
+import { ProcessInfo, Stats, StatsList } from "../schema/Stats.ts"
 import { RunEvent, RunRequest } from "../schema/Run.ts"
 import { Task } from "../schema/Task.ts"
 
@@ -45,7 +45,7 @@ export class TasksRpc extends RpcGroup.make(
   Rpc.make("Pids", { payload: ById, success: Schema.Array(Schema.Int), error }),
   Rpc.make("ProcessTable", { payload: ById, success: Schema.Array(ProcessInfo), error }),
   Rpc.make("Stats", { payload: ById, success: Stats, error }),
-  Rpc.make("ListStats", { payload: StatsRequest, success: Schema.Array(Stats), error }),
+  Rpc.make("ListStats", { payload: StatsRequest, success: StatsList, error }),
   Rpc.make("Exec", { payload: ExecTask, success: Process, error }),
   Rpc.make("StartExec", { payload: ByProcess, success: Process, error }),
   Rpc.make("DeleteExec", { payload: DeleteExec, success: Schema.NullOr(Exit), error }),

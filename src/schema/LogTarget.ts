@@ -10,6 +10,11 @@ const AbsolutePath = Schema.String.check(
   )
 )
 
+/** An absolute path, which may go up on its way. */
+const RootedPath = Schema.String.check(
+  Schema.makeFilter((path) => (path.startsWith("/") && !path.includes("\0") ? undefined : "expected an absolute path"))
+)
+
 /** How many files of a rotated log there are where nothing else is said. */
 export const defaultMaxFiles = 3
 
@@ -25,7 +30,7 @@ export const LogTarget = Schema.Union([
     maxSize: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 4096, maximum: 2 ** 50 }))),
     maxFiles: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })))
   }),
-  Schema.Struct({ _tag: Schema.tag("file"), path: Schema.String }),
+  Schema.Struct({ _tag: Schema.tag("file"), path: RootedPath }),
   Schema.Struct({ _tag: Schema.tag("fifo"), directory: AbsolutePath }),
   Schema.Struct({
     _tag: Schema.tag("binary"),

@@ -2,7 +2,7 @@
  * What a container uses, at one moment, and the processes in it. Bytes and nanoseconds throughout; `null` where this kernel, or the container's
  * controllers, do not tell. Counters only ever grow while the container lives: rates come from two samples and their `readAt`.
  */
-import { Schema } from "effect"
+import { DateTime, Effect, Schema, SchemaGetter } from "effect"
 import { ContainerId, ExecId } from "./Ids.ts"
 
 /** Counters may pass 2^53, where a double is no longer exact to the unit. One check for all that is wanted: a sample of many containers has thousands. */
@@ -122,6 +122,36 @@ export const Stats = Schema.Struct({
   })
 })
 export type Stats = typeof Stats.Type
+
+/** What a sample is in JSON: all as it is but the time. */
+type StatsJson = Omit<Stats, "readAt"> & { readonly readAt: string }
+
+const Samples = Schema.declare((value: unknown): value is ReadonlyArray<Stats> => Array.isArray(value))
+const decodeAll = Schema.decodeUnknownEffect(Schema.toCodecJson(Schema.Array(Stats)))
+const encodeAll = SchemaGetter.transform((samples: ReadonlyArray<Stats>) =>
+  samples.map((sample): StatsJson => ({ ...sample, readAt: DateTime.formatIso(sample.readAt) }))
+)
+
+/**
+ * `Schema.Array(Stats)` for whoever decodes, the same JSON for whoever encodes, who does not look at it again: it made the samples itself, and those of a
+ * hundred containers have eight thousand fields.
+ */
+export const StatsList = Schema.Any.pipe(
+  Schema.decodeTo(Samples, {
+    decode: SchemaGetter.transformEffect((json: unknown) => Effect.mapError(decodeAll(json), ({ issue }) => issue)),
+    encode: encodeAll
+  })
+)
+
+/** The same for who passes them on to somebody that decodes them: nobody but its own shim is believed. */
+export const StatsListFromShim = Schema.Any.pipe(
+  Schema.decodeTo(Samples, {
+    decode: SchemaGetter.transform((samples: ReadonlyArray<StatsJson>) =>
+      samples.map((sample): Stats => ({ ...sample, readAt: DateTime.makeUnsafe(sample.readAt) }))
+    ),
+    encode: encodeAll
+  })
+)
 
 /** A process in a container, with pids as the machine sees them. */
 export const ProcessInfo = Schema.Struct({

@@ -1,7 +1,7 @@
 /** Standard input, output and error of processes, on the side that holds them: makes the descriptors, copies output to the log, feeds input. */
 import { Context } from "effect"
 import type { Effect, Scope } from "effect"
-import type { ResourceExhausted, Unavailable } from "../schema/Errors.ts"
+import type { InvalidArgument, ResourceExhausted, Unavailable } from "../schema/Errors.ts"
 import type { ProcessRef } from "../schema/Ids.ts"
 import type { Stdio, TerminalSize } from "../schema/Process.ts"
 import type { Descriptors } from "./OciRuntime.ts"
@@ -46,6 +46,8 @@ export class ProcessIo extends Context.Service<
   ProcessIo,
   {
     /** Opens; closing the scope closes every descriptor. The FIFOs stay, for a process that lives on may be taken over by the next host; they go with their folder. The log stays too. */
-    readonly open: (request: IoRequest) => Effect.Effect<OpenIo, ResourceExhausted | Unavailable, Scope.Scope>
+    readonly open: (
+      request: IoRequest
+    ) => Effect.Effect<OpenIo, InvalidArgument | ResourceExhausted | Unavailable, Scope.Scope>
   }
 >()("berth/services/ProcessIo") {}

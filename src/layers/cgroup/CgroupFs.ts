@@ -72,21 +72,21 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
     // Not by the pid again: it may be somebody else's by now.
     const locate = () => (located ??= hierarchies.locate({ ...target, pid: null }))
 
-    const reading = <A>(read: (located: Located) => A | null): Effect.Effect<A, CgroupError> =>
-      Effect.suspend(() => {
-        try {
-          const where = locate()
-          const found = where === null ? null : read(where)
-          if (found !== null) return Effect.succeed(found)
-        } catch (error) {
-          return error instanceof Error && "code" in error ? Effect.fail(unreadable(error)) : Effect.die(error)
-        }
-        return Effect.fail(
-          hierarchies.any()
-            ? new NotFound({ kind: "task", id: containerId })
-            : new Unavailable({ what: "cgroups", problem: "none are mounted", mend: null })
-        )
-      })
+    const attempt = <A>(read: (located: Located) => A | null): Effect.Effect<A, CgroupError> => {
+      try {
+        const where = locate()
+        const found = where === null ? null : read(where)
+        if (found !== null) return Effect.succeed(found)
+      } catch (error) {
+        return error instanceof Error && "code" in error ? Effect.fail(unreadable(error)) : Effect.die(error)
+      }
+      return Effect.fail(
+        hierarchies.any()
+          ? new NotFound({ kind: "task", id: containerId })
+          : new Unavailable({ what: "cgroups", problem: "none are mounted", mend: null })
+      )
+    }
+    const reading = <A>(read: (located: Located) => A | null) => Effect.suspend(() => attempt(read))
     /** For values that may be missing from a group that is there. */
     const value = <A>(read: (located: Located) => A): Effect.Effect<A, CgroupError> =>
       Effect.map(
@@ -94,12 +94,14 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
         (found) => found.read
       )
 
-    const stats = Effect.gen(function* () {
-      const now = yield* Clock.monotonicTimeNanos
-      const readAt = yield* DateTime.now
-      const found = yield* reading((where) => sample(where, interfaces, now))
-      return { containerId, readAt, ...found } satisfies Stats
-    })
+    // In one step: a hundred of these are taken each second.
+    const stats = Effect.clockWith((clock) =>
+      attempt((where): Stats | null => {
+        const readAt = DateTime.makeUnsafe(clock.currentTimeMillisUnsafe())
+        const found = sample(where, interfaces, clock.monotonicTimeNanosUnsafe())
+        return found === null ? null : { containerId, readAt, ...found }
+      })
+    )
     const pids = reading((where) => Pids.list(reader, where))
     const processes = Effect.gen(function* () {
       const found = yield* pids

@@ -83,18 +83,35 @@ export const hugetlb = (
   return v1.hugetlb === undefined && entries.length < sizes.length ? null : entries
 }
 
+const [space, zero, nine] = [32, 48, 57]
+
+/** The decimal numbers of a line from a place on, as many as there are of sixteen. */
+const numbers = (text: string, from: number): ReadonlyArray<number> => {
+  const found: Array<number> = []
+  let at = from
+  while (found.length < 16) {
+    while (text.charCodeAt(at) === space) at++
+    const start = at
+    for (let code = text.charCodeAt(at); code >= zero && code <= nine; code = text.charCodeAt(at)) at++
+    if (at === start) break
+    found.push(Number(text.slice(start, at)))
+  }
+  return found
+}
+
 /** Of /proc/PID/net/dev. Two lines of heading, then a name and sixteen counters for each interface. */
-export const network = (text: string): ReadonlyArray<NetworkStats> =>
-  text.split("\n").flatMap((line) => {
-    const colon = line.lastIndexOf(":")
-    if (colon === -1) return []
-    const values = line
-      .slice(colon + 1)
-      .trim()
-      .split(/\s+/)
-    const at = (index: number) => amount(values[index] ?? null) ?? 0
-    return {
-      interface: line.slice(0, colon).trim(),
+export const network = (text: string): ReadonlyArray<NetworkStats> => {
+  const found: Array<NetworkStats> = []
+  for (let start = 0, end = 0; start < text.length; start = end + 1) {
+    const newline = text.indexOf("\n", start)
+    end = newline === -1 ? text.length : newline
+    const colon = text.lastIndexOf(":", end)
+    // A name may have a colon in it, a number has none.
+    if (colon < start) continue
+    const values = numbers(text, colon + 1)
+    const at = (index: number) => values[index] ?? 0
+    found.push({
+      interface: text.slice(start, colon).trim(),
       rxBytes: at(0),
       rxPackets: at(1),
       rxErrors: at(2),
@@ -103,22 +120,26 @@ export const network = (text: string): ReadonlyArray<NetworkStats> =>
       txPackets: at(9),
       txErrors: at(10),
       txDropped: at(11)
-    }
-  })
+    })
+  }
+  return found
+}
+
+/** The stall of a kind, of a line `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`. */
+const stall = (text: string, kind: string): Stall | null => {
+  const start = text.startsWith(`${kind} `) ? 0 : text.indexOf(`\n${kind} `) + 1
+  if (start === 0 && !text.startsWith(`${kind} `)) return null
+  const value = (key: string) => {
+    const at = text.indexOf(key, start)
+    return at === -1 ? 0 : Number.parseFloat(text.slice(at + key.length, at + key.length + 20)) || 0
+  }
+  return { avg10: value("avg10="), avg60: value("avg60="), avg300: value("avg300="), total: value("total=") * 1000 }
+}
 
 /** Of a `.pressure` file; the kernel's total is in microseconds. */
 export const pressure = (text: string | null): Pressure | null => {
-  const stalls = new Map<string, Stall>()
-  for (const [kind = "", ...words] of rows(text ?? "")) {
-    stalls.set(kind, {
-      avg10: word(words, "avg10") ?? 0,
-      avg60: word(words, "avg60") ?? 0,
-      avg300: word(words, "avg300") ?? 0,
-      total: (word(words, "total") ?? 0) * 1000
-    })
-  }
-  const some = stalls.get("some")
-  return some === undefined ? null : { some, full: stalls.get("full") ?? null }
+  const some = text === null ? null : stall(text, "some")
+  return text === null || some === null ? null : { some, full: stall(text, "full") }
 }
 
 /** Of a group; each `null` on a kernel that does not account for it. Version 1 has none. */

@@ -10,8 +10,8 @@ import type { Read } from "./KeptFiles.ts"
 export interface Reader {
   /** A file that the kernel writes in one piece: values, statistics. */
   readonly once: (path: string) => string | null
-  /** A file of many records, which come a page at a time. */
-  readonly all: (path: string) => string | null
+  /** A file of many records, which come a page at a time. Where none exceeds `longest` bytes, the last page is known by the room that it leaves. */
+  readonly all: (path: string, longest?: number) => string | null
   readonly link: (path: string) => string | null
   /** Names of the folders within a folder; of none where it does not exist. */
   readonly folders: (path: string) => ReadonlyArray<string>
@@ -30,12 +30,14 @@ const orNull = <A>(read: () => A): A | null => {
   }
 }
 
+const page = 4096
+
 /** `kept`: how to read a file of which one may keep the descriptor, below `/sys`, where there is such a way. */
 export const make = (root: string, kept: Read | null = null): Reader => {
   let buffer = Buffer.allocUnsafeSlow(32_768)
 
-  /** Fills the buffer, all of it where `whole`, and gives the number of bytes. */
-  const fill = (fd: number, whole: boolean): number => {
+  /** Fills the buffer until a read gives nothing, or there are less than `enough` bytes, and gives their number. */
+  const fill = (fd: number, enough: number): number => {
     let length = 0
     for (;;) {
       const read = readSync(fd, buffer, length, buffer.length - length, null)
@@ -44,15 +46,15 @@ export const make = (root: string, kept: Read | null = null): Reader => {
         const larger = Buffer.allocUnsafeSlow(buffer.length * 2)
         buffer.copy(larger)
         buffer = larger
-      } else if (read === 0 || !whole) return length
+      } else if (read === 0 || length < enough) return length
     }
   }
 
-  const text = (path: string, whole: boolean) =>
+  const text = (path: string, enough: number) =>
     orNull(() => {
       const fd = openSync(root + path, "r")
       try {
-        return buffer.toString("utf8", 0, fill(fd, whole))
+        return buffer.toString("utf8", 0, fill(fd, enough))
       } finally {
         closeSync(fd)
       }
@@ -63,10 +65,11 @@ export const make = (root: string, kept: Read | null = null): Reader => {
       kept !== null && path.startsWith("/sys/")
         ? orNull(() => {
             const length = kept(root + path, buffer)
-            return length < buffer.length ? buffer.toString("utf8", 0, length) : text(path, false)
+            // The kernel's own words there are ASCII.
+            return length < buffer.length ? buffer.toString("latin1", 0, length) : text(path, Number.POSITIVE_INFINITY)
           })
-        : text(path, false),
-    all: (path) => text(path, true),
+        : text(path, Number.POSITIVE_INFINITY),
+    all: (path, longest = page) => text(path, page - longest),
     link: (path) => orNull(() => readlinkSync(root + path)),
     folders: (path) =>
       orNull(() => {

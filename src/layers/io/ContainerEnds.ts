@@ -2,14 +2,14 @@
 import { Effect } from "effect"
 import type { Scope } from "effect"
 import { closeSync, constants, lstatSync, openSync } from "node:fs"
-import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import type { InvalidArgument, ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
 import type { Libc } from "../posix/Libc.ts"
 import { diskFailure } from "./DiskFailure.ts"
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
 const what = "standard streams"
 
-export type Failure = ResourceExhausted | Unavailable
+export type Failure = InvalidArgument | ResourceExhausted | Unavailable
 
 /** A descriptor that goes to the container. */
 export interface ContainerEnd {
@@ -30,11 +30,14 @@ export const containerEnd = (fd: number): Effect.Effect<ContainerEnd, never, Sco
   return Effect.acquireRelease(Effect.succeed({ fd, close }), () => close)
 }
 
+/** Whether what has this name is a FIFO; `undefined` where nothing has it. */
+export const isFifo = (path: string): boolean | undefined => lstatSync(path, { throwIfNoEntry: false })?.isFIFO()
+
 /** Makes a FIFO; one that is there already is as good: the host before left it, or its user made it. */
 export const makeFifo = (libc: Libc["Service"], path: string): Effect.Effect<void, Failure> =>
   libc.mkfifo(path, 0o600).pipe(
     Effect.catchIf(
-      ({ code }) => code === "EEXIST" && lstatSync(path, { throwIfNoEntry: false })?.isFIFO() === true,
+      ({ code }) => code === "EEXIST" && isFifo(path) === true,
       () => Effect.void
     ),
     Effect.mapError((error) => diskFailure(what, "make a FIFO", path, error))

@@ -1,7 +1,7 @@
 /** What a failed file operation means to berth. Of the paths of the server nothing is told, only what was tried and the errno's name. */
 import { statfsSync } from "node:fs"
 import { dirname } from "node:path"
-import { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import { InvalidArgument, ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
 import { codeOf } from "../posix/Libc.ts"
 
 /** Bytes of the file system that holds `path`; 0 where it cannot tell. */
@@ -22,6 +22,17 @@ export const diskFailure = (what: string, action: string, path: string, error: u
   }
   const mend = code === "EMFILE" || code === "ENFILE" ? "raise the limit on open files (ulimit -n)" : null
   return new Unavailable({ what, problem: `cannot ${action}: ${code}`, mend })
+}
+
+/** Codes that say that the path itself is at fault. */
+const misnamed = ["ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG", "ENXIO", "EROFS"]
+
+/** The same for a path that a request names: where that is what is wrong, it is InvalidArgument and names the field. */
+export const targetFailure = (field: string, what: string, action: string, path: string, error: unknown) => {
+  const code = codeOf(error)
+  return misnamed.includes(code)
+    ? new InvalidArgument({ field, problem: `${what}: cannot ${action}: ${code}` })
+    : diskFailure(what, action, path, error)
 }
 
 /** The same where there is no question of a full disk. */

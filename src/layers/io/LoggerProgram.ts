@@ -10,11 +10,11 @@ import type { ChildProcess } from "node:child_process"
 import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Readable } from "node:stream"
-import { Unavailable } from "../../schema/Errors.ts"
-import type { ResourceExhausted } from "../../schema/Errors.ts"
+import { InvalidArgument, Unavailable } from "../../schema/Errors.ts"
 import type { ProcessRef } from "../../schema/Ids.ts"
 import { codeOf } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
+import type { Failure } from "./ContainerEnds.ts"
 import { diskFailure } from "./DiskFailure.ts"
 
 const { O_RDONLY, O_RDWR, X_OK } = constants
@@ -35,7 +35,7 @@ export interface LoggerOptions {
   /** Folder of the process, with its FIFOs `stdout` and `stderr`. */
   readonly directory: string
   /** Reads and drops output from now on. */
-  readonly discard: Effect.Effect<void, ResourceExhausted | Unavailable>
+  readonly discard: Effect.Effect<void, Failure>
 }
 
 interface Program {
@@ -45,6 +45,8 @@ interface Program {
 }
 
 const refuse = (problem: string, mend: string | null = null) => new Unavailable({ what, problem, mend })
+
+const misnamed = (problem: string) => new InvalidArgument({ field: "stdio.log.path", problem: `${what}: ${problem}` })
 
 /** Without waiting for a writer, who may have ended. */
 const openToRead = (path: string): number => {
@@ -152,8 +154,8 @@ const check = (path: string) =>
       accessSync(path, X_OK)
       return null
     },
-    catch: (error) => refuse(`cannot run it: ${codeOf(error)}`, "name a program of the server")
-  }).pipe(Effect.flatMap((problem) => (problem === null ? Effect.void : Effect.fail(refuse(problem)))))
+    catch: (error) => misnamed(`cannot run it: ${codeOf(error)}`)
+  }).pipe(Effect.flatMap((problem) => (problem === null ? Effect.void : Effect.fail(misnamed(problem)))))
 
 /** Runs the program for as long as the scope is open. `drained` waits for its end, for a limited time; call it when the process has ended. */
 export const start = Effect.fnUntraced(function* (options: LoggerOptions) {

@@ -2,9 +2,9 @@
 import { Effect } from "effect"
 import { closeSync, constants, fstatSync, openSync } from "node:fs"
 import { isAbsolute } from "node:path"
-import { Unavailable } from "../../schema/Errors.ts"
-import type { ResourceExhausted } from "../../schema/Errors.ts"
-import { diskFailure } from "./DiskFailure.ts"
+import { InvalidArgument } from "../../schema/Errors.ts"
+import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
+import { targetFailure } from "./DiskFailure.ts"
 
 const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
 
@@ -18,16 +18,17 @@ const openFile = (path: string): number | null => {
   }
 }
 
-const refuse = (problem: string) => new Unavailable({ what: "log file", problem, mend: null })
+const field = "stdio.log.path"
+const refuse = (problem: string) => new InvalidArgument({ field, problem: `log file: ${problem}` })
 
 /** A descriptor to append with; the caller closes it. */
 export const open = Effect.fnUntraced(function* (
   path: string
-): Effect.fn.Return<number, ResourceExhausted | Unavailable> {
+): Effect.fn.Return<number, InvalidArgument | ResourceExhausted | Unavailable> {
   if (!isAbsolute(path)) return yield* refuse("the path must be absolute")
   const fd = yield* Effect.try({
     try: () => openFile(path),
-    catch: (error) => diskFailure("log file", "open it", path, error)
+    catch: (error) => targetFailure(field, "log file", "open it", path, error)
   })
   return fd ?? (yield* refuse("it is not a regular file"))
 })

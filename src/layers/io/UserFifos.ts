@@ -6,11 +6,15 @@
 import { Effect } from "effect"
 import { closeSync, constants, mkdirSync, openSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { Unavailable } from "../../schema/Errors.ts"
+import { InvalidArgument } from "../../schema/Errors.ts"
 import type { Libc } from "../posix/Libc.ts"
-import { attempt, containerEnd, makeFifo } from "./ContainerEnds.ts"
+import { attempt, containerEnd, isFifo, makeFifo } from "./ContainerEnds.ts"
+import { targetFailure } from "./DiskFailure.ts"
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants
+
+const field = "stdio.log.directory"
+const refuse = (problem: string) => Effect.fail(new InvalidArgument({ field, problem: `folder of FIFOs: ${problem}` }))
 
 /** Makes the folder and its FIFOs where they are not there. */
 export const prepare = Effect.fnUntraced(function* (
@@ -18,13 +22,17 @@ export const prepare = Effect.fnUntraced(function* (
   directory: string,
   names: ReadonlyArray<string>
 ) {
-  const isFolder = yield* attempt("make the folder of FIFOs", directory, () => {
-    const found = statSync(directory, { throwIfNoEntry: false })
-    if (found === undefined) mkdirSync(directory, { mode: 0o700 })
-    return found?.isDirectory() ?? true
+  const isFolder = yield* Effect.try({
+    try: () => {
+      const found = statSync(directory, { throwIfNoEntry: false })
+      if (found === undefined) mkdirSync(directory, { mode: 0o700 })
+      return found?.isDirectory() ?? true
+    },
+    catch: (error) => targetFailure(field, "folder of FIFOs", "make it", directory, error)
   })
-  if (!isFolder) {
-    return yield* new Unavailable({ what: "folder of FIFOs", problem: "it is not a folder", mend: "name another" })
+  if (!isFolder) return yield* refuse("it is not a folder")
+  for (const name of names) {
+    if (isFifo(join(directory, name)) === false) return yield* refuse(`its ${name} is no FIFO`)
   }
   yield* Effect.forEach(names, (name) => makeFifo(libc, join(directory, name)), { discard: true })
 })

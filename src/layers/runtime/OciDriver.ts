@@ -14,6 +14,7 @@ import { Children } from "../posix/Children.ts"
 import { codeOf } from "../posix/Libc.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as LiveUpdate from "./LiveUpdate.ts"
+import { missingLimit } from "./MissingLimit.ts"
 import * as Bundle from "./Bundle.ts"
 import * as RuntimeLog from "./RuntimeLog.ts"
 import * as Spawn from "./Spawn.ts"
@@ -214,7 +215,11 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const before = Leftovers.madeBefore(target)
     return yield* Effect.onExit(Effect.andThen(invoke(call), pidFrom(call, pidFile)), (exit) =>
       Exit.isSuccess(exit) ? Effect.void : discard(target, pidFile, before, exit)
-    ).pipe(Effect.catchTag("RuntimeFailed", (error) => Effect.fail(Bundle.missingRootfs(bundle) ?? error)))
+    ).pipe(
+      Effect.catchTag("RuntimeFailed", (error) =>
+        Effect.fail(Bundle.missingRootfs(bundle) ?? missingLimit(error) ?? error)
+      )
+    )
   })
 
   const exec: Driver["exec"] = Effect.fn("OciDriver.exec")(function* (target, execId, process, stdio, console = null) {

@@ -227,7 +227,7 @@ describe("TerminalIo", () => {
       const refused = yield* Effect.flip(
         open(directory, { stdio: { stdin: false, log: { _tag: "file", path: "plain" } } })
       )
-      assert.strictEqual(refused.message, "log file: the path must be absolute")
+      assert.strictEqual(refused.message, "stdio.log.path: log file: the path must be absolute")
     })
   )
 
