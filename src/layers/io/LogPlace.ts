@@ -2,7 +2,7 @@
  * Places in a structured log, and how much output lies behind them. A host that takes a log over asks so how much of what it finds was logged by the one
  * before, which may have died within a write.
  */
-import { closeSync, fstatSync, readSync } from "node:fs"
+import { closeSync, readSync } from "node:fs"
 import * as LineSplitter from "./LineSplitter.ts"
 import * as LogFiles from "./LogFiles.ts"
 import { sizeOf } from "./LogFormat.ts"
@@ -36,17 +36,6 @@ export const amountsIn = (records: Buffer): Amounts => {
   const { add, counts } = counter()
   add(LineSplitter.make().add(records))
   return counts
-}
-
-/** The end of a log; `null` where there is none. */
-export const end = (path: string): LogPlace | null => {
-  const file = LogFiles.newest(path)
-  if (file === null) return null
-  try {
-    return { file: file.number, offset: fstatSync(file.fd).size }
-  } finally {
-    closeSync(file.fd)
-  }
 }
 
 /** The output behind a place. A last record that lacks nothing but its newline counts, for the next writer gives it one. */

@@ -81,25 +81,25 @@ const underFire = Effect.fnUntraced(function* (program: string, last: number, li
   return kills
 })
 
-describe("SpoolPump", () => {
+describe.concurrent("SpoolPump", () => {
   it.live(
     "logs lines that come one by one, each once, though it is killed all the time",
     () =>
       Effect.gen(function* () {
         const program =
-          "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); echo $i; [ $((i % 20)) -eq 0 ] && sleep 0.001; done"
-        assert.isAbove(yield* underFire(program, 60_000), 3)
+          "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; [ $((i % 20)) -eq 0 ] && sleep 0.001; done"
+        assert.isAbove(yield* underFire(program, 20_000), 1)
       }),
     60_000
   )
   it.live(
     "logs a lot of output, every byte once, though it is killed all the time",
-    () => Effect.asVoid(underFire("seq 1 6000000", 6_000_000)),
+    () => Effect.asVoid(underFire("seq 1 1000000", 1_000_000)),
     60_000
   )
   it.live(
     "does so over the files of a log that is rotated",
-    () => Effect.asVoid(underFire("seq 1 2000000", 2_000_000, ["200000", "1000"])),
+    () => Effect.asVoid(underFire("seq 1 500000", 500_000, ["200000", "1000"])),
     60_000
   )
 })
