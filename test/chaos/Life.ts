@@ -137,7 +137,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     if (isOpenEnded && !killed) counts.linesWithPipe += lines - last
     const wrong = shown.findIndex((line, index) => line !== index + 1)
     if (wrong !== -1)
-      find(`${name}: line ${wrong + 1} is not its own: ${shown.slice(Math.max(0, wrong - 3), wrong + 4)}`)
+      find(`${name}: line ${wrong + 1} is not its own: ${shown.slice(Math.max(0, wrong - 3), wrong + 4).join(" ")}`)
     else if (lost !== 0) find(`${name}: ${lost} of its ${lines} lines are not there`)
     if (!isOpenEnded && text.at(-1) !== "") find(`${name}: its output ends with half a line: ${text.at(-1)}`)
   }

@@ -46,7 +46,7 @@ const numbered = (text: string) => {
   assert.strictEqual(
     wrong,
     -1,
-    `line ${wrong + 1} of ${lines.length} is ${lines.slice(Math.max(0, wrong - 2), wrong + 3)}`
+    `line ${wrong + 1} of ${lines.length} is ${lines.slice(Math.max(0, wrong - 2), wrong + 3).join(" ")}`
   )
   return lines.length
 }
