@@ -165,7 +165,15 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   }
   const exit = yield* ask("wait", tasks.wait({ id }))
   judge(exit, pid, killed)
-  judgeOutput(yield* read, killed || endedInTheDark())
+  const first = yield* read
+  judgeOutput(first, killed || endedInTheDark())
+  // Tells a log that lacks something from an answer that was cut off.
+  const second = yield* read
+  if (second.length !== first.length) {
+    find(
+      `${name}: its output had ${first.length} lines when it was read (exit ${exit.source}), and then ${second.length}`
+    )
+  }
   yield* remove
   yield* settle("removal of the record", "NotFound", containers.delete(id))
 })
