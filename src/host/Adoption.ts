@@ -89,8 +89,8 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       const made = makeContainer({ target, driver, init: live, accounting, execs, maybeFrozen: record.paused })
       if (exit !== null) Deferred.doneUnsafe(made.forgotten, Effect.succeed(false))
       containers.set(key, made)
-      // The runtime goes on with a start though the host that ordered it dies before it can note that.
-      if (same && !record.started && (yield* Effect.orElseSucceed(driver.hasStarted(target), () => false))) {
+      // The runtime goes on with a start though the host that ordered it dies before it can note that; what was started may have ended by now.
+      if (exit === null && !record.started && (yield* Effect.orElseSucceed(driver.hasStarted(target), () => false))) {
         yield* LiveProcess.note(directory, live, { started: true })
       }
       if (exit === null && record.freezing === true) yield* thaw(made)

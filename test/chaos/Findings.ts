@@ -11,8 +11,12 @@ export interface Counts {
   killsOfDaemon: number
   killsOfShim: number
   events: number
-  /** Lines that a shim had read and not yet written when it was killed. */
-  lostLines: number
+  /** Lines of output that are in the logs. */
+  lines: number
+  linesLost: number
+  linesDoubled: number
+  /** Last lines of containers that ended when neither daemon nor shim lived: with the last who had it open the kernel forgets a pipe. */
+  linesWithPipe: number
   /** Exits by how they are known. */
   readonly sources: Map<string, number>
 }
@@ -36,7 +40,10 @@ export const make = (): Findings => {
     killsOfDaemon: 0,
     killsOfShim: 0,
     events: 0,
-    lostLines: 0,
+    lines: 0,
+    linesLost: 0,
+    linesDoubled: 0,
+    linesWithPipe: 0,
     sources
   }
   return { counts, dark: [], wrong, find: (what) => void wrong.push(what) }

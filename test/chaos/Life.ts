@@ -12,8 +12,12 @@ import type { Findings } from "./Findings.ts"
 import { insistently } from "./Findings.ts"
 
 const sh = (text: string) => ["/bin/sh", "-c", text]
+/** A line every millisecond: a shell waits so short a time only for input, here from a pipe that never has any. */
 const script = (id: string, lines: number, code: number) =>
-  sh(`n=0; while [ $n -lt ${lines} ]; do n=$((n+1)); echo $n; sleep 0.05; done; : > /tmp/${id}; exit ${code}`)
+  sh(
+    `mkfifo /tmp/${id}.pipe; exec 3<>/tmp/${id}.pipe; rm /tmp/${id}.pipe; n=0; ` +
+      `while [ $n -lt ${lines} ]; do n=$((n+1)); echo $n; read -t 0.001 -u 3 none; done; : > /tmp/${id}; exit ${code}`
+  )
 
 const is = (tag: BerthError["_tag"]) => (error: BerthError) => error._tag === tag
 const chance = (part: number) => Effect.map(Random.next, (drawn) => drawn < part)
@@ -22,7 +26,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   const [containers, tasks] = [yield* Containers, yield* Tasks]
   const id = ContainerId.make(name)
   const { counts, dark, find } = findings
-  const [lines, code] = [yield* Random.nextIntBetween(2, 60), yield* Random.nextIntBetween(0, 100)]
+  const [lines, code] = [yield* Random.nextIntBetween(100, 3000), yield* Random.nextIntBetween(0, 100)]
   const spec = Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args: script(name, lines, code) }))
   const ask = <A>(what: string, effect: Effect.Effect<A, BerthError>) =>
     insistently(findings, `${name}: ${what}`)(effect)
@@ -118,11 +122,25 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
         (all, { bytes }) => all + new TextDecoder().decode(bytes)
       )
     )
-    const shown = text.split("\n").slice(0, -1).map(Number)
-    if (shown.some((line, index) => index > 0 && line <= (shown[index - 1] ?? 0)))
-      find(`${name}: its output is not what it printed: ${shown.join(" ")}`)
-    return shown
+    return text.split("\n")
   })
+
+  /** Every line once and in order; of one that was killed, or whose pipe went when nobody was there to hold it, the last line is not known. */
+  const judgeOutput = (text: ReadonlyArray<string>, isOpenEnded: boolean) => {
+    const shown = text.slice(0, -1).map(Number)
+    counts.lines += shown.length
+    const last = shown.reduce((most, line) => Math.max(most, line), 0)
+    const distinct = new Set(shown).size
+    const lost = (isOpenEnded ? last : lines) - distinct
+    counts.linesLost += lost
+    counts.linesDoubled += shown.length - distinct
+    if (isOpenEnded && !killed) counts.linesWithPipe += lines - last
+    const wrong = shown.findIndex((line, index) => line !== index + 1)
+    if (wrong !== -1)
+      find(`${name}: line ${wrong + 1} is not its own: ${shown.slice(Math.max(0, wrong - 3), wrong + 4).join(" ")}`)
+    else if (lost !== 0) find(`${name}: ${lost} of its ${lines} lines are not there`)
+    if (!isOpenEnded && text.at(-1) !== "") find(`${name}: its output ends with half a line: ${text.at(-1)}`)
+  }
 
   /** A deletion whose answer was lost may still be under way. */
   const remove: Effect.Effect<void, BerthError> = Effect.catchIf(
@@ -147,10 +165,15 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   }
   const exit = yield* ask("wait", tasks.wait({ id }))
   judge(exit, pid, killed)
-  const shown = yield* read
-  // Of one that was killed the last line is not known.
-  const missing = (killed || endedInTheDark() ? (shown.at(-1) ?? 0) : lines) - shown.length
-  counts.lostLines += missing
+  const first = yield* read
+  judgeOutput(first, killed || endedInTheDark())
+  // Tells a log that lacks something from an answer that was cut off.
+  const second = yield* read
+  if (second.length !== first.length) {
+    find(
+      `${name}: its output had ${first.length} lines when it was read (exit ${exit.source}), and then ${second.length}`
+    )
+  }
   yield* remove
   yield* settle("removal of the record", "NotFound", containers.delete(id))
 })

@@ -38,7 +38,10 @@ const program = Effect.gen(function* () {
   )
   yield* Console.log(`killed: the daemon ${counts.killsOfDaemon} times, the shim ${counts.killsOfShim} times`)
   yield* Console.log(`exits known by: ${sources}; ${counts.events} events`)
-  if (counts.lostLines > 0) yield* Console.log(`lost with a shim that had just read them: ${counts.lostLines} lines`)
+  yield* Console.log(
+    `lines: ${counts.lines}, lost ${counts.linesLost}, doubled ${counts.linesDoubled}, ` +
+      `gone with a pipe that neither daemon nor shim lived to hold ${counts.linesWithPipe}`
+  )
   for (const what of wrong) yield* Console.log(`FOUND ${what}`)
   yield* Console.log(`found: ${wrong.length}`)
   if (wrong.length > 0) yield* Effect.sync(() => void (process.exitCode = 1))

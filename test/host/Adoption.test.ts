@@ -131,6 +131,21 @@ describe("a host that follows another", () => {
       }
     }))
 
+  test("knows that one was started which ended before that could be written down", () =>
+    Effect.gen(function* () {
+      const directory = yield* TaskDirectory
+      yield* life(running(sh("sleep 60; exit 5")))
+      const record = Option.getOrThrow(yield* directory.load(web))
+      yield* directory.save({ ...record, started: false })
+      yield* TestClock.adjust("1 hour")
+      yield* life(
+        Effect.gen(function* () {
+          const snapshot = yield* Effect.map(Stream.runHead((yield* ProcessHost).watch), Option.getOrThrow)
+          assert.isTrue(snapshot._tag === "Snapshot" && snapshot.records[0]?.started)
+        })
+      )
+    }))
+
   test("keeps a paused container paused", () =>
     Effect.gen(function* () {
       yield* life(

@@ -4,7 +4,7 @@
  * shim opens it again, and a process may open its own /dev/stdout. Input cannot be held that way, or closing it would not end it. Terminals are
  * the business of `TerminalIo.ts`.
  */
-import { Effect, Scope } from "effect"
+import { Effect, Option, Scope } from "effect"
 import { constants, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { limitsOf } from "../../schema/LogTarget.ts"
@@ -19,6 +19,7 @@ import * as LogWriter from "./LogWriter.ts"
 import { nowhere } from "./Nowhere.ts"
 import * as OutputPump from "./OutputPump.ts"
 import * as PlainFile from "./PlainFile.ts"
+import * as SpoolPump from "./SpoolPump.ts"
 import * as UserFifos from "./UserFifos.ts"
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR } = constants
@@ -51,14 +52,21 @@ export const make = Effect.gen(function* () {
     return yield* containerEnd(yield* attempt("open a FIFO", path, () => openSync(path, O_RDWR)))
   })
 
-  const readFrom = Effect.fnUntraced(function* (path: string, stream: OutputStream, log: LogWriter.LogWriter) {
-    const fd = yield* attempt("open a FIFO", path, () => openSync(path, O_RDONLY | O_NONBLOCK))
-    return yield* OutputPump.start({ fd, stream, log, buffer, pipeLimit: limit })
-  })
+  const openOurs = (path: string) => attempt("open a FIFO", path, () => openSync(path, O_RDONLY | O_NONBLOCK))
 
-  const openOutput = Effect.fnUntraced(function* (path: string, stream: OutputStream, log: LogWriter.LogWriter) {
+  const openOutput = Effect.fnUntraced(function* (
+    { directory, logFile }: { readonly directory: string; readonly logFile: string },
+    stream: OutputStream,
+    log: LogWriter.LogWriter
+  ) {
+    const path = join(directory, stream)
     const end = yield* openEnd(path)
-    const { drain } = yield* readFrom(path, stream, log)
+    const options = { fd: yield* openOurs(path), stream, log, buffer, pipeLimit: limit }
+    // A worker, for example, cannot wait for a pipe but by reading it.
+    const pipes = yield* Effect.option(libc.pipes)
+    const { drain } = Option.isSome(pipes)
+      ? yield* SpoolPump.start({ ...options, logFile, path: `${path}.spool`, pipes: pipes.value })
+      : yield* OutputPump.start(options)
     return { end, drain }
   })
 
@@ -81,8 +89,8 @@ export const make = Effect.gen(function* () {
       case "json": {
         if (logFile === null) return yield* Effect.die(new Error("a structured log without its file"))
         const log = yield* LogWriter.open(logFile, structured, limitsOf(stdio.log))
-        const stdout = yield* openOutput(join(directory, "stdout"), "stdout", log)
-        const stderr = yield* openOutput(join(directory, "stderr"), "stderr", log)
+        const stdout = yield* openOutput({ directory, logFile }, "stdout", log)
+        const stderr = yield* openOutput({ directory, logFile }, "stderr", log)
         const drained = log.patiently(Effect.all([stdout.drain, stderr.drain, log.flush], { discard: true }))
         return { stdout: stdout.end, stderr: stderr.end, drained }
       }
@@ -97,9 +105,11 @@ export const make = Effect.gen(function* () {
         const { args = [], path } = stdio.log
         const [stdout, stderr] = [yield* openEnd(join(directory, "stdout")), yield* openEnd(join(directory, "stderr"))]
         const scope = yield* Effect.scope
-        const discard = Effect.forEach(["stdout", "stderr"] as const, (name) =>
-          Scope.provide(readFrom(join(directory, name), name, nowhere), scope)
-        )
+        const discardOne = Effect.fnUntraced(function* (stream: OutputStream) {
+          const fd = yield* openOurs(join(directory, stream))
+          yield* OutputPump.start({ fd, stream, log: nowhere, buffer, pipeLimit: limit })
+        })
+        const discard = Effect.forEach(["stdout", "stderr"] as const, (name) => Scope.provide(discardOne(name), scope))
         const program = { ref, path, args, directory, discard: Effect.asVoid(discard) }
         const { drained } = yield* LoggerProgram.start(program)
         return { stdout, stderr, drained }

@@ -93,6 +93,9 @@ const firstAbove = (path: string, number: number): LogFile | null => {
 
 export const oldest = (path: string): LogFile | null => firstAbove(path, -1)
 
+/** The first there is with this number or a later one; `null` where there is none. */
+export const at = (path: string, number: number): LogFile | null => firstAbove(path, number - 1)
+
 /** The file behind another; `null` where that is written to, or the log is gone. */
 export const next = (path: string, file: LogFile): LogFile | null => {
   const last = unlessGone(() => statSync(path))
@@ -108,12 +111,11 @@ export const previous = (path: string, number: number): LogFile | null => {
   return null
 }
 
-/** Goes on to the next file, and removes what is too old. Returns it open for appending, with its size; `fd` is left open. Throws where that cannot be done. */
+/** Goes on to the next file. Returns it open for appending, with its size; `fd` is left open, and no file is removed yet. Throws where that cannot be done. */
 export const rotate = (
   path: string,
-  fd: number,
-  { maxFiles }: LogLimits
-): { readonly fd: number; readonly size: number } => {
+  fd: number
+): { readonly fd: number; readonly size: number; readonly number: number } => {
   const number = numberOf(fd)
   const { ino } = fstatSync(fd)
   if (statSync(path).ino !== ino) throw new Error("the log has lost its name")
@@ -131,8 +133,12 @@ export const rotate = (
     closeSync(opened)
     throw error
   }
-  for (const each of full(path)) if (each <= number + 1 - maxFiles) rmSync(`${path}.${each}`, { force: true })
-  return { fd: opened, size: line.length }
+  return { fd: opened, size: line.length, number: number + 1 }
+}
+
+/** Removes the files that are too old where the newest has this number. */
+export const prune = (path: string, newest: number, { maxFiles }: LogLimits): void => {
+  for (const each of full(path)) if (each <= newest - maxFiles) rmSync(`${path}.${each}`, { force: true })
 }
 
 /** Removes the files of a log. */

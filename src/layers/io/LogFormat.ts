@@ -23,6 +23,8 @@ export interface Encoder {
   readonly add: (batch: ByteBatch, time: string, bytes: Uint8Array) => void
   /** Adds what is held back. The encoder can go on. */
   readonly end: (batch: ByteBatch, time: string) => void
+  /** How many bytes are held back. */
+  readonly held: () => number
 }
 
 const cutUpTo = 4096
@@ -99,7 +101,8 @@ export const makeEncoder = (stream: OutputStream, cut = cutUpTo): Encoder => {
     end: (batch, time) => {
       if (held.length > 0) addRecord(batch, time, stream, Buffer.from(held))
       held = new Uint8Array(0)
-    }
+    },
+    held: () => held.length
   }
 }
 
@@ -131,7 +134,8 @@ export const plain: LogFormat = {
       batch.bytes.set(bytes, batch.length)
       batch.length += bytes.length
     },
-    end: () => {}
+    end: () => {},
+    held: () => 0
   }),
   addLost: () => {},
   lines: false
@@ -152,6 +156,16 @@ const output = (record: object): Uint8Array | null => {
     return new TextEncoder().encode(`[berth: ${record.lost} bytes of output were lost, the log could not be written]\n`)
   }
   return null
+}
+
+/** How many bytes of which stream a line stands for, `null` where it is not a record. */
+export const sizeOf = (line: string): { readonly stream: OutputStream; readonly bytes: number } | null => {
+  const record = parse(line)
+  if (typeof record !== "object" || record === null) return null
+  if (!("s" in record && "t" in record) || (record.s !== "stdout" && record.s !== "stderr")) return null
+  if ("lost" in record && typeof record.lost === "number") return { stream: record.s, bytes: record.lost }
+  const bytes = output(record)
+  return bytes === null ? null : { stream: record.s, bytes: bytes.length }
 }
 
 /**

@@ -16,7 +16,14 @@ import type { ByteBatch } from "./ByteBatch.ts"
 import { diskFailure } from "./DiskFailure.ts"
 import * as LogFiles from "./LogFiles.ts"
 import { structured } from "./LogFormat.ts"
+import * as LogPlace from "./LogPlace.ts"
 import type { LogFormat, OutputStream } from "./LogFormat.ts"
+
+/** How much of each stream, counted from the opening, is in the log before a place. */
+export interface Checkpoint {
+  readonly place: LogPlace.LogPlace
+  readonly amounts: LogPlace.Amounts
+}
 
 export interface LogWriter {
   /** Takes output; false asks to stop until `onRoom`. */
@@ -27,6 +34,16 @@ export interface LogWriter {
   readonly onRoom: (resume: () => void) => void
   /** Completes when all that was taken before is in the file. */
   readonly flush: Effect.Effect<void>
+  /** Whether it would take more. */
+  readonly hasRoom: () => boolean
+  /** Writes down that so many bytes of a stream are lost. */
+  readonly lose: (stream: OutputStream, bytes: number) => void
+  /** Calls once, when all that was taken before is in the file, or with false when the file refuses it. */
+  readonly onSettled: (resume: (isWritten: boolean) => void) => void
+  /** The newest there is; records behind it may be in the file too. */
+  readonly checkpoint: () => Checkpoint
+  /** Calls now and then when there is a newer one, and always before the file of an older one may be removed. */
+  readonly onCheckpoint: (listen: () => void) => void
   /** Runs an effect that waits for the log, but gives up when the file has taken nothing for two seconds after an error, or for ten without one. */
   readonly patiently: (waiting: Effect.Effect<void>) => Effect.Effect<void>
 }
@@ -43,20 +60,27 @@ const headerMost = 32
 /** For how many times two seconds to wait for a file that takes nothing, but did not refuse either. */
 const patience = 5
 const retryEvery = "1 second"
+/** How many bytes of records may lie behind the checkpoint that was last told. */
+const tellEvery = 256 * 1024
 
-/** The file that is written to, and its size. */
+/** The file that is written to, its size and its number. */
 interface File {
   fd: number
   size: number
+  number: number
 }
 
-const openFile = (path: string): Effect.Effect<File, ResourceExhausted | Unavailable, Scope.Scope> =>
+const openFile = (
+  path: string,
+  { lines }: LogFormat
+): Effect.Effect<File, ResourceExhausted | Unavailable, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
         const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW
         const fd = openSync(path, flags, 0o640)
-        return { fd, size: fstatSync(fd).size }
+        const { size } = fstatSync(fd)
+        return { fd, size, number: lines && size > 0 ? LogFiles.numberOf(fd) : 0 }
       },
       catch: (error) => diskFailure("log", "open the log", path, error)
     }),
@@ -96,7 +120,7 @@ export const open = (
 ): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
-    const file = yield* openFile(path)
+    const file = yield* openFile(path, format)
     const encoders = { stdout: format.encoder("stdout"), stderr: format.encoder("stderr") }
     const lost = { stdout: 0, stderr: 0 }
     const work = Latch.makeUnsafe()
@@ -106,12 +130,40 @@ export const open = (
     let failing = false
     let stuck = false
     let waiting: Array<() => void> = []
+    let settling: Array<{ readonly target: number; readonly resume: (isWritten: boolean) => void }> = []
+    const listeners: Array<() => void> = []
+    const given = { stdout: 0, stderr: 0 }
 
     // Both count bytes of records, from the opening on.
     const taken = () => written + inBatch + filling.length
     const pending = () => inBatch + filling.length
     const dropping = () => failing && (pending() >= most || lost.stdout > 0 || lost.stderr > 0)
     const hasRoom = () => failing || pending() < most
+
+    /** Of each stream, what is in a record, written or not. */
+    const encoded = (): LogPlace.Amounts => ({
+      stdout: given.stdout - encoders.stdout.held(),
+      stderr: given.stderr - encoders.stderr.held()
+    })
+    const here = () => ({ file: file.number, offset: file.size })
+    let settled: Checkpoint = { place: here(), amounts: encoded() }
+    let toldAt = 0
+    const checkpoint = () => {
+      if (pending() === 0) settled = { place: here(), amounts: encoded() }
+      return settled
+    }
+    const tell = () => {
+      toldAt = written
+      for (const listen of listeners) listen()
+    }
+    const announceSettled = () => {
+      if (written - toldAt >= tellEvery) tell()
+      if (settling.length === 0) return
+      const isOver = ({ target }: { readonly target: number }) => failing || written >= target
+      const over = settling.filter(isOver)
+      settling = settling.filter((each) => !isOver(each))
+      for (const { resume, target } of over) resume(written >= target)
+    }
 
     const time = (() => {
       let [at, text] = [-1, ""]
@@ -138,6 +190,7 @@ export const open = (
         failing = true
         yield* Effect.logWarning(`the log cannot be written (${code}), trying again`)
         announceRoom()
+        announceSettled()
       }
       yield* Effect.sleep(retryEvery)
     })
@@ -145,18 +198,23 @@ export const open = (
       failing = false
       for (const stream of ["stdout", "stderr"] as const) {
         if (lost[stream] > 0) format.addLost(filling, time(), stream, lost[stream])
+        given[stream] += lost[stream]
         lost[stream] = 0
       }
       return Effect.logInfo("the log can be written again")
     })
-    const rotate = (limits: LogLimits) =>
-      Effect.try({ try: () => LogFiles.rotate(path, file.fd, limits), catch: codeOf }).pipe(
+    /** `amounts` are those in the files so far. */
+    const rotate = (limits: LogLimits, amounts: () => LogPlace.Amounts) =>
+      Effect.try({ try: () => LogFiles.rotate(path, file.fd), catch: codeOf }).pipe(
         Effect.map((next) => {
           closeSync(file.fd)
           Object.assign(file, next)
           stuck = false
+          settled = { place: here(), amounts: amounts() }
+          tell()
           return true
         }),
+        Effect.tap(() => Effect.ignore(Effect.try(() => LogFiles.prune(path, file.number, limits)))),
         Effect.catch((code) => {
           const told = stuck
           stuck = true
@@ -164,18 +222,23 @@ export const open = (
         })
       )
     /** Where to stop now; a new file first where this one is full. */
-    const nextStop = Effect.fnUntraced(function* (batch: ByteBatch, from: number) {
+    const nextStop = Effect.fnUntraced(function* (batch: ByteBatch, from: number, all: LogPlace.Amounts) {
       if (limits === null) return batch.length
       const to = fitting(batch, from, file.size, limits)
       if (to !== -1) return to
-      return (yield* rotate(limits)) ? fitting(batch, from, file.size, limits) : batch.length
+      const soFar = () => {
+        const rest = LogPlace.amountsIn(batch.bytes.subarray(from, batch.length))
+        return { stdout: all.stdout - rest.stdout, stderr: all.stderr - rest.stderr }
+      }
+      return (yield* rotate(limits, soFar)) ? fitting(batch, from, file.size, limits) : batch.length
     })
     const writeBatch = Effect.gen(function* () {
       const batch = filling
       filling = spare
       inBatch = batch.length
+      const amounts = encoded()
       for (let from = 0, to = 0; from < batch.length;) {
-        if (from === to) to = yield* nextStop(batch, from)
+        if (from === to) to = yield* nextStop(batch, from, amounts)
         const result = yield* writeSome(file.fd, batch, from, to)
         if (typeof result === "string") {
           yield* failed(result)
@@ -189,8 +252,10 @@ export const open = (
       }
       batch.length = 0
       spare = batch
+      settled = { place: here(), amounts }
       if (failing) yield* recovered
       announceRoom()
+      announceSettled()
     })
     const giveBack = Effect.suspend(() => {
       if (filling.length === 0) [filling, spare] = [makeBatch(), makeBatch()]
@@ -223,6 +288,7 @@ export const open = (
         filling.length = length - count
         file.size += count
         written += count
+        announceSettled()
       } catch {
         // The batch will meet the same error, and knows what to do.
       }
@@ -245,7 +311,10 @@ export const open = (
 
     const add: LogWriter["add"] = (stream, bytes) => {
       if (dropping()) lost[stream] += bytes.length
-      else encoders[stream].add(filling, time(), bytes)
+      else {
+        given[stream] += bytes.length
+        encoders[stream].add(filling, time(), bytes)
+      }
       changed()
       return hasRoom()
     }
@@ -270,6 +339,18 @@ export const open = (
         announceRoom()
       },
       flush,
+      hasRoom,
+      lose: (stream, bytes) => {
+        given[stream] += bytes
+        format.addLost(filling, time(), stream, bytes)
+        changed()
+      },
+      onSettled: (resume) => {
+        settling.push({ target: taken(), resume })
+        announceSettled()
+      },
+      checkpoint,
+      onCheckpoint: (listen) => void listeners.push(listen),
       patiently
     }
   })

@@ -7,5 +7,10 @@ export const nowhere: LogWriter = {
   end: () => {},
   onRoom: (resume) => resume(),
   flush: Effect.void,
+  hasRoom: () => true,
+  lose: () => {},
+  onSettled: (resume) => resume(true),
+  checkpoint: () => ({ place: { file: 0, offset: 0 }, amounts: { stdout: 0, stderr: 0 } }),
+  onCheckpoint: () => {},
   patiently: (waiting) => waiting
 }

@@ -10,6 +10,9 @@ import { codeOf } from "../posix/Libc.ts"
 import type { OutputStream } from "./LogFormat.ts"
 import type { LogWriter } from "./LogWriter.ts"
 
+/** What this pump needs of a log. */
+export type Sink = Pick<LogWriter, "add" | "end" | "onRoom">
+
 export interface OutputPump {
   /**
    * Call when the process has ended: completes when all that it printed itself was handed to the log. What a process that has ended has left is in the pipe,
@@ -23,7 +26,7 @@ export interface PumpOptions {
   /** Our end, non-blocking; the pump closes it. */
   readonly fd: number
   readonly stream: OutputStream
-  readonly log: LogWriter
+  readonly log: Sink
   /** Where reads go. Pumps may share it: it is in use only within a read. */
   readonly buffer: Uint8Array
   /** How many bytes a pipe can hold. */

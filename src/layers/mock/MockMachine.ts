@@ -30,6 +30,8 @@ export interface Container extends Surroundings {
   /** Of init. */
   readonly args: ReadonlyArray<string>
   status: "created" | "running" | "stopped"
+  /** Whether it ever ran. */
+  started: boolean
   /** What its specification limits, or what it was changed to. */
   limits: Resources
   /** Those that live, oldest first. */
@@ -137,6 +139,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
         containerId,
         args: birth.args,
         status: "created",
+        started: false,
         paused: false,
         isolated,
         killsFrozen: freezer === "v2",
@@ -155,6 +158,7 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
       note(`${containerKey(container)} starts`),
       Effect.sync(() => {
         container.status = "running"
+        container.started = true
         for (const proc of container.procs) proc.started.openUnsafe()
       })
     )

@@ -190,7 +190,7 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     update,
     delete: remove,
     hasStarted: Effect.fn("MockRuntime.hasStarted")((target) =>
-      onContainer("pids", target, ({ status }) => Effect.succeed(status !== "created"))
+      onContainer("pids", target, ({ started }) => Effect.succeed(started))
     ),
     pids: Effect.fn("MockRuntime.pids")((target) =>
       onContainer("pids", target, ({ procs }) => Effect.sync(() => Array.from(procs, ({ identity }) => identity.pid)))

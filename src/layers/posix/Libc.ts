@@ -5,6 +5,7 @@
 import { Context, Effect, Layer, Option, Result, Schema } from "effect"
 import { createRequire } from "node:module"
 import * as MountCalls from "./MountCalls.ts"
+import * as PipeCalls from "./PipeCalls.ts"
 import * as PosixSpawn from "./PosixSpawn.ts"
 import * as TerminalCalls from "./TerminalCalls.ts"
 
@@ -64,6 +65,7 @@ interface Bound {
   readonly prlimit: (pid: number, resource: number, limit: Uint8Array, before: null) => number
   readonly terminal: () => TerminalCalls.TerminalCalls
   readonly mounts: () => MountCalls.MountCalls
+  readonly pipes: () => PipeCalls.PipeCalls | null
 }
 
 const bind = (koffi: Koffi): Bound => {
@@ -77,6 +79,7 @@ const bind = (koffi: Koffi): Bound => {
   )
   const nameOf = (errno: number) => names.get(errno) ?? "EIO"
   let mounts: MountCalls.MountCalls | undefined
+  let pipes: PipeCalls.PipeCalls | null | undefined
   let terminal: TerminalCalls.TerminalCalls | undefined
   let prlimit: Bound["prlimit"] | undefined
   return {
@@ -100,6 +103,15 @@ const bind = (koffi: Koffi): Bound => {
         before
       ),
     mounts: () => (mounts ??= MountCalls.bind(koffi)),
+    pipes: () => {
+      if (pipes !== undefined) return pipes
+      try {
+        pipes = PipeCalls.bind(koffi, () => nameOf(koffi.errno()))
+      } catch {
+        pipes = null
+      }
+      return pipes
+    },
     terminal: () => (terminal ??= TerminalCalls.bind(koffi))
   }
 }
@@ -126,6 +138,8 @@ export class Libc extends Context.Service<
     readonly mount: (type: string, target: string, data: string) => Effect.Effect<void, PosixError>
     /** Takes the uppermost mount off a path, though it may be in use. EINVAL where nothing is mounted there. */
     readonly unmount: (target: string) => Effect.Effect<void, PosixError>
+    /** Moves what is in pipes, and waits for it, without reading it. ENOSYS where this event loop cannot. */
+    readonly pipes: Effect.Effect<PipeCalls.PipeCalls, PosixError>
     /** Makes a FIFO. The process's umask applies to `mode`. */
     readonly mkfifo: (path: string, mode: number) => Effect.Effect<void, PosixError>
     /** Locks a file for as long as it is open, without waiting; false where another open file has the lock. */
@@ -235,6 +249,7 @@ export class Libc extends Context.Service<
       mount: (type, target, data) =>
         Effect.asVoid(check("mount", (libc) => libc.mounts().mount(type, target, 0, data))),
       unmount: (target) => Effect.asVoid(check("umount", (libc) => libc.mounts().unmount(target))),
+      pipes: call("splice", (libc) => libc.pipes() ?? new PosixError({ call: "splice", code: "ENOSYS" })),
       mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
       kill: (pid, signal) =>
         Effect.try({

@@ -261,7 +261,9 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const call: Call = { command: "state", target, args: ["state", target.containerId], capture: true }
     const text = yield* invoke(call)
     const { status } = yield* Effect.fromOption(decodeState(text), () => failed(call, 0, `not a state: ${text}`))
-    return status !== "creating" && status !== "created"
+    if (status !== "stopped") return status !== "creating" && status !== "created"
+    // Of one that has ended: both runc and crun keep the FIFO at which it waits to be started until it is.
+    return !existsSync(join(rootOf(target), target.containerId, "exec.fifo"))
   })
 
   const pids: Driver["pids"] = Effect.fn("OciDriver.pids")(function* (target) {

@@ -30,9 +30,7 @@ describe("OutputPump", () => {
             return true
           },
           end: () => {},
-          onRoom: (resume) => resume(),
-          flush: Effect.void,
-          patiently: (waiting) => waiting
+          onRoom: (resume) => resume()
         }
       })
       print()
