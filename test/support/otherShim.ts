@@ -20,7 +20,7 @@ const decode = Schema.decodeSync(Said)
 const hello = () => ({ ...decode(readFileSync(file, "utf8")), pid: process.pid })
 process.umask(0o077)
 
-Effect.gen(function* () {
+void Effect.gen(function* () {
   const stopped = yield* Deferred.make<void>()
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
   const { path } = yield* bound({ path: socketOf(state) })
