@@ -24,17 +24,24 @@ export const folders = Effect.acquireRelease(
     })
 )
 
-/** Pids of the shims whose arguments name this folder. */
-export const shimsOf = (state: string): ReadonlyArray<number> =>
-  readdirSync("/proc").flatMap((name) => {
-    if (!/^\d+$/.test(name)) return []
+/** Pids of the shims whose arguments name this folder. A child of one looks like it until it executes its own program. */
+export const shimsOf = (state: string): ReadonlyArray<number> => {
+  const parents = new Map<number, number>()
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue
     try {
       const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0")
-      return args.includes(state) && args.some((arg) => arg.endsWith("shim.js")) ? [Number(name)] : []
+      if (!args.includes(state) || !args.some((arg) => arg.endsWith("shim.js"))) continue
+      const [, parent] = readFileSync(`/proc/${name}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ")
+      parents.set(Number(name), Number(parent))
     } catch {
-      return []
+      // It has ended meanwhile.
     }
-  })
+  }
+  return Array.from(parents).flatMap(([pid, parent]) => (parents.has(parent) ? [] : [pid]))
+}
 
 const ended = (child: ChildProcess) =>
   Effect.callback<void>((resume) => {
