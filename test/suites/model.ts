@@ -4,7 +4,7 @@
  * played against it; a sequence is named by its seed, which repeats it.
  */
 import { assert } from "@effect/vitest"
-import { Effect, Result, Stream } from "effect"
+import { Effect, Result, Schedule, Stream } from "effect"
 import type { BerthError, ContainerId, Event, Exit } from "../../src/index.ts"
 import { Containers, Events, ExecId, Spec, Tasks } from "../../src/index.ts"
 import { freshId } from "../support/container.ts"
@@ -87,7 +87,18 @@ const inits: ReadonlyArray<Operation> = [
         state.told.push("start")
         return "running"
       }),
-    run: (id) => tasks((tasks) => Effect.map(tasks.start(id), ({ status }) => status))
+    run: (id) =>
+      tasks((tasks) =>
+        Effect.gen(function* () {
+          const { status } = yield* tasks.start(id)
+          // For a moment more init is the runtime's own program, which a signal ends.
+          yield* Effect.repeat(tasks.processTable(id), {
+            until: (all) => all.some(({ args }) => args[0] === forever[0]),
+            schedule: Schedule.spaced("5 millis")
+          })
+          return status
+        })
+      )
   },
   {
     name: "pause",
