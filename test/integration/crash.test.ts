@@ -1,13 +1,13 @@
 /** Daemon and shim killed at a moment's notice: containers do not notice, and what they did meanwhile is known afterwards. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Result, Schedule, Scope, Stream } from "effect"
+import { Effect, Result, Schedule, Scope, Stream } from "effect"
 import { randomUUID } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import { release } from "node:os"
 import { join } from "node:path"
-import { Berth, ContainerId, Containers, Events, ExecId, Seq, Spec, Tasks } from "../../src/index.ts"
+import { ContainerId, Containers, Events, ExecId, Seq, Spec, Tasks } from "../../src/index.ts"
 import type { BerthError, CreateTask, System } from "../../src/index.ts"
-import { daemonOn, folders, shimsOf } from "../support/daemon.ts"
+import { folders, life, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
 import { cgroupsOf, filesWith, lives, processesWith } from "../support/host.ts"
 import { canRunContainers, rootfsOfFile } from "../support/rootfs.ts"
@@ -37,22 +37,11 @@ const place = Effect.tap(folders, ({ state }) =>
   Effect.addFinalizer(() => Effect.sync(() => shimsOf(state).forEach((pid) => process.kill(pid, "SIGKILL"))))
 )
 
-/** One life of a daemon; at its end it is killed, so that it can tidy up nothing. */
-const life = Effect.fnUntraced(function* <A, E>(
+const killed = <A, E>(
   where: Place,
   runtime: string,
   body: (daemon: Daemon) => Effect.Effect<A, E, Services | Scope.Scope>
-) {
-  const scope = yield* Scope.make()
-  const daemon = yield* daemonOn(where, { runtime }).pipe(Scope.provide(scope))
-  const result = yield* Effect.scoped(body(daemon)).pipe(
-    Effect.provide(Berth.layerClient({ address: daemon.address })),
-    Effect.exit
-  )
-  process.kill(daemon.pid, "SIGKILL")
-  yield* Scope.close(scope, Exit.void)
-  return yield* result
-})
+) => life(where, body, { runtime })
 
 /** A running container; it is the test that deletes it. */
 const run = Effect.fnUntraced(function* (
@@ -125,7 +114,7 @@ const test = (name: string, body: (where: Place, runtime: string) => Effect.Effe
 describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
   test("leaves containers running; exits, steering and events go on where they were", (where, runtime) =>
     Effect.gen(function* () {
-      const before = yield* life(where, runtime, () =>
+      const before = yield* killed(where, runtime, () =>
         Effect.gen(function* () {
           const tasks = yield* Tasks
           const stays = yield* run("stays", forever)
@@ -146,7 +135,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
         Effect.sync(() => !lives(ends.pid))
       )
       assert.deepStrictEqual([lives(stays.pid), lives(cold.pid), shimsOf(where.state)], [true, true, shims])
-      yield* life(where, runtime, () =>
+      yield* killed(where, runtime, () =>
         Effect.gen(function* () {
           const tasks = yield* Tasks
           assert.deepStrictEqual(shimsOf(where.state), shims)
@@ -186,7 +175,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
     Effect.gen(function* () {
       const all = Array.from({ length: 12 }, (_, n) => ContainerId.make(`half${n}-${randomUUID().slice(0, 6)}`))
       for (const wait of [40, 120, 250]) {
-        yield* life(where, runtime, () =>
+        yield* killed(where, runtime, () =>
           Effect.gen(function* () {
             const [containers, tasks] = [yield* Containers, yield* Tasks]
             const spec = Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args: forever }))
@@ -202,7 +191,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
           })
         )
       }
-      yield* life(where, runtime, () =>
+      yield* killed(where, runtime, () =>
         Effect.gen(function* () {
           const [containers, tasks] = [yield* Containers, yield* Tasks]
           yield* eventually(
@@ -235,7 +224,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the daemon", () => {
 
 describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
   test("leaves containers running; another takes over their signals, exits and output", (where, runtime) =>
-    life(where, runtime, () =>
+    killed(where, runtime, () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks
         const stays = yield* run(
@@ -300,7 +289,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
     ))
 
   test("tells the end that came while there was none, and calls of that time fail with a type", (where, runtime) =>
-    life(where, runtime, () =>
+    killed(where, runtime, () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks
         const ends = yield* run("ends", sh("sleep 1000"))
@@ -322,11 +311,11 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
 
   test("and of the daemon at once: the next ones take over", (where, runtime) =>
     Effect.gen(function* () {
-      const stays = yield* life(where, runtime, () =>
+      const stays = yield* killed(where, runtime, () =>
         run("stays", sh('trap "exit 6" TERM; while true; do sleep 0.1; done'))
       )
       for (const shim of shimsOf(where.state)) process.kill(shim, "SIGKILL")
-      yield* life(where, runtime, () =>
+      yield* killed(where, runtime, () =>
         Effect.gen(function* () {
           const tasks = yield* Tasks
           const { pid, status } = yield* tasks.get(stays.id)

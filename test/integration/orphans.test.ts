@@ -3,17 +3,17 @@
  * made beside it stays as it is.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Result, Schedule, Schema, Scope } from "effect"
+import { Effect, Result, Schedule, Schema } from "effect"
 import { execFileSync, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, Spec, Tasks } from "../../src/index.ts"
+import { ContainerId, Containers, CurrentNamespace, Namespace, Spec, Tasks } from "../../src/index.ts"
 import { cgroupPrefix } from "../../src/layers/DaemonOptions.ts"
 import { Orphan } from "../../src/schema/Orphan.ts"
 import * as OciJson from "../../src/schema/OciJson.ts"
 import { run } from "../cli/support/Command.ts"
-import { daemonOn, folders, shimsOf } from "../support/daemon.ts"
+import { folders, life, shimsOf } from "../support/daemon.ts"
 import { cgroupsOf, lives } from "../support/host.ts"
 import { bundleSpec, canRunContainers, installed, rootfsOfFile } from "../support/rootfs.ts"
 
@@ -41,24 +41,6 @@ const eventually = (what: string, check: () => boolean) =>
       orElse: () => Effect.sync(() => assert.fail(`not in time: ${what}`))
     })
   )
-
-/** One life of a daemon; at its end it is asked to stop, or killed. */
-const life = Effect.fnUntraced(function* <A, E>(
-  place: Place,
-  body: (daemon: Effect.Success<ReturnType<typeof daemonOn>>) => Effect.Effect<A, E, Services | Scope.Scope>,
-  options: Parameters<typeof daemonOn>[1] = {}
-) {
-  const scope = yield* Scope.make()
-  const daemon = yield* daemonOn(place, options).pipe(Scope.provide(scope))
-  const result = yield* Effect.scoped(body(daemon)).pipe(
-    Effect.provide(Berth.layerClient({ address: daemon.address })),
-    Effect.exit
-  )
-  process.kill(daemon.pid, "SIGKILL")
-  yield* Scope.close(scope, Exit.void)
-  return yield* result
-})
-type Services = Containers | Tasks
 
 const started = Effect.fnUntraced(function* (name: string) {
   const id = ContainerId.make(`${name}-${randomUUID().slice(0, 8)}`)

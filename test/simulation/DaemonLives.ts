@@ -6,13 +6,13 @@ import { Cause, Context, Effect, Exit, Layer, Scope } from "effect"
 import * as Berth from "../../src/actors/Berth.ts"
 import { ResourceExhausted, Unavailable } from "../../src/schema/Errors.ts"
 import type { BerthError } from "../../src/schema/Errors.ts"
-import { RuntimeName } from "../../src/schema/Ids.ts"
 import { Config } from "../../src/services/Config.ts"
 import { MetadataStore } from "../../src/services/MetadataStore.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { OutputLog } from "../../src/services/OutputLog.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { System } from "../../src/services/System.ts"
+import { config } from "../support/pretended.ts"
 import * as Connections from "./Connections.ts"
 import type { Api, Door } from "./Connections.ts"
 import type { HostLives } from "./HostLives.ts"
@@ -49,14 +49,6 @@ export interface DaemonLives {
   readonly disk: { full: boolean }
   readonly deaths: () => number
 }
-
-const config = Config.of({
-  version: "0",
-  root: "/var/lib/berth",
-  state: "/run/berth",
-  runtime: RuntimeName.make("auto"),
-  cgroupPrefix: "berth"
-})
 
 const gone = new Unavailable({ what: "daemon", problem: "its client hung up", mend: null })
 

@@ -1,11 +1,13 @@
 /** A daemon of the test's own: the built command as its own process, with a real shim, on folders that go with it. */
-import { Effect, Schedule } from "effect"
+import { Effect, Exit, Schedule, Scope } from "effect"
 import { spawn } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import type { Containers, Events, System, Tasks } from "../../src/index.ts"
+import { Berth } from "../../src/index.ts"
 import { clear } from "./clear.ts"
 
 export const berth = fileURLToPath(new URL("../../bin/berth", import.meta.url))
@@ -111,4 +113,21 @@ export const daemon = Effect.fnUntraced(function* (options: Parameters<typeof da
     )
   )
   return yield* daemonOn(place, options)
+})
+
+/** One life of a daemon, with a client of it; at its end it is killed, so that it can tidy up nothing. */
+export const life = Effect.fnUntraced(function* <A, E>(
+  place: Parameters<typeof daemonOn>[0],
+  body: (daemon: Daemon) => Effect.Effect<A, E, Containers | Tasks | Events | System | Scope.Scope>,
+  options: Parameters<typeof daemonOn>[1] = {}
+) {
+  const scope = yield* Scope.make()
+  const daemon = yield* daemonOn(place, options).pipe(Scope.provide(scope))
+  const result = yield* Effect.scoped(body(daemon)).pipe(
+    Effect.provide(Berth.layerClient({ address: daemon.address })),
+    Effect.exit
+  )
+  process.kill(daemon.pid, "SIGKILL")
+  yield* Scope.close(scope, Exit.void)
+  return yield* result
 })

@@ -71,13 +71,15 @@ const faultyStore = Layer.effectContext(
   })
 ).pipe(Layer.provide(MemoryStore.layer))
 
-const config = Config.of({
+/** Of daemons that stand on nothing real. */
+export const config = Config.of({
   version: "0",
   root: "/var/lib/berth",
   state: "/run/berth",
   runtime: RuntimeName.make("auto"),
   cgroupPrefix: "berth"
 })
+
 /** The machine with its task folders, and the store: what is left when daemon and host are gone. */
 export const machine = (options: Mock.Options = {}) =>
   Layer.mergeAll(

@@ -62,6 +62,7 @@ const boundPipelining = (server: Server, count: (what: Limited) => void): void =
 /** The server, not listening yet. */
 export const server = (limit: number) =>
   Effect.map(Effect.context(), (context: Context.Context<never>) => {
+    // Node calls listeners outside of any fiber; what they run here only counts, and never waits.
     const run = (effect: Effect.Effect<void>) => Effect.runSyncWith(context)(effect)
     const text = answer(new ResourceExhausted({ resource: "connections", limit }))
     const server = createServer({ requestTimeout: 0, headersTimeout, connectionsCheckingInterval: 10_000 })
