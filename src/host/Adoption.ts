@@ -49,7 +49,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
   })
 
   const adopt = Effect.fnUntraced(function* (record: HostedRecord, processScope: Scope.Closeable) {
-    const { exit, identity, logFile, ref, stdio, terminal = false } = record
+    const { exit, identity, logFile, reaped, ref, stdio, terminal = false } = record
     const driver = yield* Effect.catch(runtime.driver(record.runtime), (error) =>
       Effect.as(
         Effect.logError(`${processKey(ref)} is taken over without its runtime: ${error.message}`),
@@ -74,7 +74,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     const live = yield* LiveProcess.make(record, io, processScope)
     const found = yield* reaper.identify(identity.pid)
     const isSame = ({ bootId, startTime }: Identity) => startTime === identity.startTime && bootId === identity.bootId
-    const same = exit === null && Option.exists(found, isSame)
+    const same = exit === null && reaped === undefined && Option.exists(found, isSame)
     const execs = container?.execs ?? new Map<ExecId, Live>()
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {
@@ -96,6 +96,9 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       if (exit === null && record.freezing === true) yield* thaw(made)
     }
     if (exit !== null) return null
+    if (reaped !== undefined) {
+      return { live, child: { identity, exit: Effect.succeed(reaped) }, execs: ref.execId === null ? execs : null }
+    }
     const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
     const claimed = same ? yield* reaper.claim(identity.pid) : null
     // It may have ended since it was looked at, and its pid be another's.

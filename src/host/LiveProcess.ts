@@ -5,9 +5,9 @@
 import { Deferred, Effect, Option, Schedule, Scope, Semaphore } from "effect"
 import type { HostedRecord } from "../schema/Host.ts"
 import { processKey } from "../schema/Ids.ts"
-import type { Exit } from "../schema/Process.ts"
+import type { Exit, Reaped } from "../schema/Process.ts"
 import type { OpenIo } from "../services/ProcessIo.ts"
-import type { Child, Reaped } from "../services/ProcessReaper.ts"
+import type { Child } from "../services/ProcessReaper.ts"
 import type { TaskDirectory } from "../services/TaskDirectory.ts"
 import type { Ending } from "./Accounting.ts"
 
@@ -48,7 +48,7 @@ const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) 
 export const note = (
   directory: Directory,
   live: Live,
-  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing" | "oomCount">>
+  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing" | "oomCount" | "reaped">>
 ) =>
   Effect.catch(change(directory, live, patch), (error) =>
     Effect.andThen(
@@ -75,6 +75,8 @@ export const conclude = Effect.fnUntraced(function* (
   tell: (exit: Exit) => Effect.Effect<void>
 ) {
   const reaped = yield* child.exit
+  // What follows takes time, and the kernel says it once. An exit that is not known may yet be found out by the next host.
+  if (reaped.source !== "unknown") yield* note(directory, live, { reaped })
   const ending = yield* before(reaped)
   yield* live.io.drained
   const { identity, ref } = live.record

@@ -96,6 +96,31 @@ const rootOf = (state: string) => join(state, "tasks")
 export const pathOf = (state: string, { containerId, execId, namespace }: ProcessRef): string =>
   join(rootOf(state), namespace, containerId, ...(execId === null ? [] : ["exec", execId]))
 
+const names = (path: string) => entries(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+
+/** Every process that has a folder, init before its execs; a folder by another name is not one of a process. */
+const refsBelow = (root: string): ReadonlyArray<Ref> =>
+  names(root)
+    .flatMap((namespace) => names(join(root, namespace)).map((containerId) => ({ namespace, containerId })))
+    .flatMap((task) =>
+      [null, ...names(join(root, task.namespace, task.containerId, "exec"))].map((execId) => ({ ...task, execId }))
+    )
+    .flatMap((name) => Option.toArray(decodeRef(name)))
+
+const recordIn = (state: string, ref: ProcessRef) =>
+  join(pathOf(state, ref), ref.execId === null ? "init.json" : "record.json")
+
+/** A look at the records of a state folder in which another process may be at work: what cannot be read is not there. */
+export const peek = Effect.fnUntraced(function* (state: string) {
+  const read = (ref: ProcessRef) => Effect.option(Effect.try(() => readFileSync(recordIn(state, ref), "utf8")))
+  const refs = yield* Effect.option(Effect.try(() => refsBelow(rootOf(state))))
+  const texts = yield* Effect.forEach(
+    Option.getOrElse(refs, (): ReadonlyArray<Ref> => []),
+    read
+  )
+  return texts.flatMap((text) => Option.toArray(Option.flatMap(text, decode)))
+})
+
 /** TaskDirectory on files; `state` is the volatile folder of berth. */
 export const layer = (options: { readonly state: string }): Layer.Layer<TaskDirectory> =>
   Layer.unwrap(Effect.map(Libc, (libc) => folders(options, libc))).pipe(Layer.provide(Libc.layer))
@@ -105,7 +130,8 @@ const folders = (options: { readonly state: string }, libc: Libc["Service"]): La
     const root = rootOf(options.state)
     const bundleOf = (namespace: Namespace, id: ContainerId) => join(root, namespace, id)
     const directory = (ref: ProcessRef) => pathOf(options.state, ref)
-    const recordOf = (ref: ProcessRef) => join(directory(ref), ref.execId === null ? "init.json" : "record.json")
+    const recordOf = (ref: ProcessRef) => recordIn(options.state, ref)
+    const refs = () => refsBelow(root)
 
     const reading = <A>(run: () => A): Effect.Effect<A, Unavailable> =>
       Effect.try({ try: run, catch: (error) => unavailable(what, "read it", error) })
@@ -185,14 +211,6 @@ const folders = (options: { readonly state: string }, libc: Libc["Service"]): La
         catch: (error) => unavailable(what, "remove it", error)
       })
 
-    const names = (path: string) => entries(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
-    const execs = (namespace: string, containerId: string) => names(join(root, namespace, containerId, "exec"))
-    /** Every process that has a folder; a folder by another name is not one of a process. */
-    const refs = () =>
-      names(root)
-        .flatMap((namespace) => names(join(root, namespace)).map((containerId) => ({ namespace, containerId })))
-        .flatMap((task) => [null, ...execs(task.namespace, task.containerId)].map((execId) => ({ ...task, execId })))
-        .flatMap((name) => Option.toArray(decodeRef(name)))
     const list = Effect.gen(function* () {
       const records: Array<HostedRecord> = []
       for (const ref of yield* reading(refs)) {

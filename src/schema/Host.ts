@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { ContainerId, ExecId, Namespace, RuntimeName } from "./Ids.ts"
 import { OciProcess, VettedSpec } from "./OciSpec.ts"
-import { Exit, Stdio } from "./Process.ts"
+import { Exit, Reaped, Stdio } from "./Process.ts"
 import { Resources } from "./Resources.ts"
 import { Identity } from "./TaskState.ts"
 
@@ -48,7 +48,8 @@ export type Updated = typeof Updated.Type
 /**
  * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `freezing` while the
  * runtime is at work on a pause or a resume, so that `paused` is not to be trusted; `terminal`, absent in records of older hosts, where the process has one. Of
- * init, and absent there too: `cgroupsPath` of the specification, and `oomCount`, the kills for want of memory that were told.
+ * init, and absent there too: `cgroupsPath` of the specification, and `oomCount`, the kills for want of memory that were told. `reaped` is what the kernel said
+ * of its end and never says again; `exit` has to wait for the last output.
  */
 export const HostedRecord = Schema.Struct({
   ref: Ref,
@@ -60,6 +61,7 @@ export const HostedRecord = Schema.Struct({
   terminal: Schema.optionalKey(Schema.Boolean),
   cgroupsPath: Schema.optionalKey(Schema.NullOr(Schema.String)),
   oomCount: Schema.optionalKey(Schema.Int),
+  reaped: Schema.optionalKey(Reaped),
   ...io,
   exit: Schema.NullOr(Exit)
 })

@@ -12,6 +12,14 @@ export type ExitSource = typeof ExitSource.Type
 /** Of an exit that was written down before berth knew such a thing. */
 const untold = Effect.succeed(null)
 
+/** What the kernel says of the end of a process: its exit code or 128 + signal. It says so once. */
+export const Reaped = Schema.Struct({
+  exitStatus: Schema.Int,
+  exitedAt: Schema.DateTimeUtcFromString,
+  source: ExitSource
+})
+export type Reaped = typeof Reaped.Type
+
 /**
  * The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `id` is the container's, or the exec's. `oomKilled`:
  * it ended by SIGKILL just when the kernel had killed in its container for want of memory. `oomCount`: how many such kills there were in all, and
@@ -20,10 +28,8 @@ const untold = Effect.succeed(null)
 export const Exit = Schema.Struct({
   id: Schema.String,
   pid: Schema.Int,
-  exitStatus: Schema.Int,
-  exitedAt: Schema.DateTimeUtcFromString,
+  ...Reaped.fields,
   oomKilled: Schema.Boolean,
-  source: ExitSource,
   oomCount: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(untold)),
   memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold))
 })

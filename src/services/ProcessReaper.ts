@@ -1,15 +1,8 @@
 /** Ends of processes whose parent this process is, or has become as their subreaper. Nothing else in the process may wait for them. */
 import { Context } from "effect"
-import type { DateTime, Effect, Option } from "effect"
-import type { Exit } from "../schema/Process.ts"
+import type { Effect, Option } from "effect"
+import type { Reaped } from "../schema/Process.ts"
 import type { Identity } from "../schema/TaskState.ts"
-
-export interface Reaped {
-  /** Exit code, or 128 + signal. */
-  readonly exitStatus: number
-  readonly exitedAt: DateTime.Utc
-  readonly source: Exit["source"]
-}
 
 export interface Child {
   readonly identity: Identity

@@ -3,12 +3,14 @@
  * it while it does, for its end would cost them their parent.
  */
 import { NodeServices, NodeSocketServer } from "@effect/platform-node"
-import { Deferred, Effect, Layer, Logger, Runtime } from "effect"
+import { Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { parseArgs } from "node:util"
 import * as Local from "../layers/Local.ts"
 import * as RuntimeTable from "../layers/RuntimeTable.ts"
+import { Libc } from "../layers/posix/Libc.ts"
 import { bound } from "../layers/server/Listen.ts"
+import * as Keeper from "../layers/shim/Keeper.ts"
 import * as ShimHandlers from "../layers/shim/ShimHandlers.ts"
 import { socketOf } from "../layers/shim/ShimProcess.ts"
 import { ShimRpc } from "../rpc/ShimRpc.ts"
@@ -19,6 +21,8 @@ const serve = Effect.fnUntraced(function* (state: string) {
   const stopped = yield* Deferred.make<void>()
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
   const { path } = yield* bound({ path: socketOf(state) })
+  const untilTakenOver = yield* Scope.fork(yield* Effect.scope)
+  yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer), Scope.provide(untilTakenOver))
   const server = RpcServer.layer(ShimRpc, { disableFatalDefects: true }).pipe(
     Layer.provide(ShimHandlers.layer({ hello: ShimHandlers.current(version), stop })),
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
@@ -27,6 +31,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
   )
   yield* keepBounded(state)
   yield* Layer.build(server)
+  yield* Scope.close(untilTakenOver, Exit.void)
   yield* Effect.logInfo(`shim ${process.pid} serves ${state}`)
   yield* Deferred.await(stopped)
 }, Effect.scoped)

@@ -1,5 +1,7 @@
 /** The daemon that is killed and comes back at once, always on the same folders, and its shims. */
 import { Clock, Effect, Exit, Random, Scope } from "effect"
+import { readdirSync, readlinkSync } from "node:fs"
+import { join } from "node:path"
 import { daemonOn, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
 import type { Findings } from "./Findings.ts"
@@ -10,8 +12,7 @@ export interface Place {
   readonly state: string
 }
 
-/** How long a shim may take to be replaced, and what a clock is worth. Milliseconds. */
-const patience = 5_000
+/** What a clock is worth, in milliseconds. */
 const margin = 100
 
 const kill = (pid: number) => {
@@ -19,6 +20,16 @@ const kill = (pid: number) => {
     process.kill(pid, "SIGKILL")
   } catch {
     // It has ended by itself.
+  }
+}
+
+/** Whether a shim has any pipe of a container open: its successor comes up without one. */
+const holds = (state: string) => (pid: number) => {
+  try {
+    const folder = `/proc/${pid}/fd`
+    return readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)).startsWith(join(state, "tasks")))
+  } catch {
+    return false
   }
 }
 
@@ -30,7 +41,9 @@ export const make = Effect.fnUntraced(function* (findings: Findings, place: Plac
   let daemon: Daemon = yield* born
   yield* Effect.addFinalizer((exit) => Effect.suspend(() => Scope.close(scope, exit)))
 
-  let [shimless, daemonless, alone] = [-Infinity, 0, false]
+  /** Since when nobody, or only a daemon that is dead by now, held what it should. */
+  let nobodySince: number | null = null
+  let shimless = 0
 
   const killShim = Effect.gen(function* () {
     shimless = yield* Clock.currentTimeMillis
@@ -41,23 +54,25 @@ export const make = Effect.fnUntraced(function* (findings: Findings, place: Plac
     yield* Scope.close(scope, Exit.void)
     scope = yield* Scope.make()
     daemon = yield* born
-    const now = yield* Clock.currentTimeMillis
-    // The shim's successor may not have been there yet when the daemon was killed.
-    if (alone || daemonless - shimless < patience) dark.push([Math.min(shimless, daemonless) - margin, now + margin])
+    if (nobodySince !== null) dark.push([nobodySince - margin, (yield* Clock.currentTimeMillis) + margin])
+    nobodySince = null
   })
   const killDaemon = Effect.gen(function* () {
-    daemonless = yield* Clock.currentTimeMillis
-    // On a busy machine the successor of a shim may take longer than that.
-    alone = shimsOf(place.state).length === 0
+    const now = yield* Clock.currentTimeMillis
     counts.killsOfDaemon += 1
     kill(daemon.pid)
+    // What ended since the shim was killed only this daemon knew.
+    if (!shimsOf(place.state).some(holds(place.state))) nobodySince = Math.min(now, shimless)
   })
 
   const strike = Effect.gen(function* () {
     const drawn = yield* Random.next
     if (drawn < 0.3) return yield* killShim
     yield* killDaemon
-    if (drawn > 0.8) yield* killShim
+    if (drawn > 0.8) {
+      yield* killShim
+      nobodySince ??= shimless
+    }
     yield* again
   })
   return { address: daemon.address, strike }

@@ -273,12 +273,35 @@ describe("a host that follows another", () => {
       }).pipe(Effect.scoped))
   }
 
+  test("knows the exit that the one before had heard of, and died before its last output was read", () =>
+    Effect.gen(function* () {
+      yield* life(
+        Effect.gen(function* () {
+          yield* (yield* Disk).slow(3_600_000, ({ exit }) => exit !== null)
+          const { lines } = yield* watching
+          yield* running(sh("sleep 1; exit 5"))
+          yield* TestClock.adjust("5 seconds")
+          assert.deepStrictEqual(lines, ["snapshot "])
+        })
+      )
+      yield* (yield* Disk).slow(0)
+      yield* life(
+        Effect.gen(function* () {
+          yield* settled
+          const record = Option.getOrNull(yield* (yield* TaskDirectory).load(web))
+          assert.deepInclude(record?.exit, { ...record?.reaped, exitStatus: 5, source: "reaped" })
+          assert.strictEqual((yield* (yield* ProcessHost).delete(web)).init?.exitStatus, 5)
+        })
+      )
+      assert.deepStrictEqual(yield* left, nothing)
+    }).pipe(Effect.scoped))
+
   test("goes on with the exit that the one before could not write down", () =>
     Effect.gen(function* () {
       yield* life(
         Effect.gen(function* () {
           yield* running()
-          yield* (yield* Disk).fail(1_000_000, ({ exit }) => exit !== null)
+          yield* (yield* Disk).fail(1_000_000)
           yield* (yield* ProcessHost).signal({ ref: web, signal: 9, all: false })
           yield* TestClock.adjust("5 seconds")
         })

@@ -5,7 +5,7 @@
 import { Clock, Deferred, Effect, Exit, Latch, Queue } from "effect"
 import type { ProcessRef } from "../../schema/Ids.ts"
 import type { Identity } from "../../schema/TaskState.ts"
-import type { Reaped } from "../../services/ProcessReaper.ts"
+import type { Reaped } from "../../schema/Process.ts"
 import type { Stdio } from "./MockPipes.ts"
 import type { Program } from "./MockScript.ts"
 

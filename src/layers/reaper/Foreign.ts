@@ -7,7 +7,7 @@
 import { DateTime, Effect, Latch, Option } from "effect"
 import { closeSync } from "node:fs"
 import type { Identity } from "../../schema/TaskState.ts"
-import type { Reaped } from "../../services/ProcessReaper.ts"
+import type { Reaped } from "../../schema/Process.ts"
 import { Libc, exitStatus } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 

@@ -1,7 +1,8 @@
 /**
- * What the daemon holds of every process so that nothing is lost while its shim is dead. A pidfd: by it the kernel (Linux 6.15) still tells the exit status
+ * What is held of every process so that nothing is lost while its shim is dead. A pidfd: by it the kernel (Linux 6.15) still tells the exit status
  * of a process that ended while nobody waited for it. And the pipes that it prints into, open and never read: the kernel keeps what is in them for
- * as long as anybody has them open. The next shim reads on where the last one stopped.
+ * as long as anybody has them open. The next shim reads on where the last one stopped. The daemon holds them for as long as it lives; a shim until it has
+ * taken over, for the daemon may die before that.
  */
 import { Effect, Option } from "effect"
 import { closeSync, constants, openSync } from "node:fs"
@@ -11,7 +12,7 @@ import type { ProcessRef } from "../../schema/Ids.ts"
 import { processKey } from "../../schema/Ids.ts"
 import type { Exit, Stdio } from "../../schema/Process.ts"
 import type { Identity } from "../../schema/TaskState.ts"
-import { pathOf } from "../FileTaskDirectory.ts"
+import { pathOf, peek } from "../FileTaskDirectory.ts"
 import { Libc } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 
@@ -82,6 +83,9 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
     yield* keep(ref, identity, stdio)
     return record
   })
+
+  // At once: until a shim tells what it holds, this may be the only one that does.
+  yield* Effect.flatMap(peek(options.state), Effect.forEach(review, { discard: true }))
 
   return { keep, release, better, review }
 })

@@ -1,0 +1,85 @@
+import { assert, it } from "@effect/vitest"
+import { DateTime, Effect } from "effect"
+import { execFileSync, spawn } from "node:child_process"
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as FileTaskDirectory from "../../../src/layers/FileTaskDirectory.ts"
+import { Libc } from "../../../src/layers/posix/Libc.ts"
+import * as Proc from "../../../src/layers/posix/Proc.ts"
+import * as Keeper from "../../../src/layers/shim/Keeper.ts"
+import type { HostedRecord } from "../../../src/schema/Host.ts"
+import { ContainerId, ExecId, Namespace, RuntimeName } from "../../../src/schema/Ids.ts"
+import { defaultStdio } from "../../../src/schema/Process.ts"
+import { TaskDirectory } from "../../../src/services/TaskDirectory.ts"
+
+const namespace = Namespace.make("default")
+const containerId = ContainerId.make("web")
+
+/** What this process has open of those names. */
+const open = (text: string) =>
+  readdirSync("/proc/self/fd")
+    .flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/self/fd/${fd}`)]
+      } catch {
+        return []
+      }
+    })
+    .filter((target) => target.includes(text))
+
+const state = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-keeper-"))),
+  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)
+/** A process that ends with 7 when it is asked to. */
+const child = Effect.acquireRelease(
+  Effect.sync(() => spawn("/bin/sh", ["-c", "read line; exit 7"], { stdio: ["pipe", "ignore", "ignore"] })),
+  (child) => Effect.sync(() => child.kill("SIGKILL"))
+)
+
+it.live("holds from the first moment what the records of a state folder name, and nothing of the rest", () =>
+  Effect.gen(function* () {
+    const folder = yield* state
+    const tasks = join(folder, "tasks", "default")
+    const process = yield* child
+    const pid = process.pid ?? 0
+    const startTime = (yield* Proc.stat(pid)).pipe((found) => (found._tag === "Some" ? found.value.startTime : ""))
+    const identity = { pid, startTime, bootId: yield* Proc.bootId }
+    for (const path of ["web/exec/job", "half-made", "damaged"]) mkdirSync(join(tasks, path), { recursive: true })
+    execFileSync(
+      "mkfifo",
+      ["web/stdout", "web/stderr", "web/exec/job/stdout", "half-made/stdout"].map((path) => join(tasks, path))
+    )
+    writeFileSync(join(tasks, "damaged", "init.json"), "{")
+    const init: HostedRecord = {
+      ref: { namespace, containerId, execId: null },
+      runtime: RuntimeName.make("auto"),
+      identity,
+      started: true,
+      paused: false,
+      stdio: defaultStdio,
+      logFile: null,
+      exit: null
+    }
+    const ended = { exitStatus: 0, exitedAt: yield* DateTime.now, source: "reaped" as const }
+    const exit = { ...ended, id: "job", pid: 1, oomKilled: false, oomCount: null, memoryPeak: null }
+    yield* Effect.gen(function* () {
+      const directory = yield* TaskDirectory
+      yield* directory.save(init)
+      yield* directory.save({ ...init, ref: { ...init.ref, execId: ExecId.make("job") }, exit })
+    }).pipe(Effect.provide(FileTaskDirectory.layer({ state: folder })))
+
+    yield* Effect.gen(function* () {
+      const keeper = yield* Keeper.make({ state: folder })
+      assert.deepStrictEqual(open(folder).sort(), [join(tasks, "web/stderr"), join(tasks, "web/stdout")])
+      const late = { ...ended, id: "web", pid, oomKilled: false, oomCount: null, memoryPeak: null }
+      const unknown = { ...late, exitStatus: 255, source: "unknown" as const }
+      process.stdin?.end("\n")
+      yield* Effect.callback<void>((resume) => void process.once("exit", () => resume(Effect.void)))
+      // Waited for by somebody else, and still known.
+      assert.deepInclude(yield* keeper.better(init.ref, unknown), { exitStatus: 7, source: "kernel" })
+    }).pipe(Effect.scoped, Effect.provide(Libc.layer))
+    assert.deepStrictEqual(open(folder), [])
+  }).pipe(Effect.scoped)
+)
