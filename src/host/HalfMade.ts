@@ -2,12 +2,17 @@
  * Undoes what a host was making and could not bring to its end: a folder of which nothing is written down, and perhaps a container of the runtime's in it.
  * Nobody was ever told of these. A record that cannot be read is another matter: its process may be alive, so it is left as it is.
  */
-import { Effect, Schedule } from "effect"
-import type { ContainerRef } from "../schema/Host.ts"
+import { Effect, Option, Schedule } from "effect"
+import type { ContainerRef, Ref } from "../schema/Host.ts"
+import type { ExecId } from "../schema/Ids.ts"
 import { containerKey } from "../schema/Ids.ts"
+import type { Driver, Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
+import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+
+const sigkill = 9
 
 /** When it is tried again after a runtime or a folder has refused. */
 const again = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
@@ -17,8 +22,31 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   alone: (ref: ContainerRef, work: Effect.Effect<void, HostError>) => Effect.Effect<unknown, HostError>
 ) {
   const runtime = yield* OciRuntime
+  const reaper = yield* ProcessReaper
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
+
+  /** A runtime goes on when the host that called it dies, and what it makes then would belong to nobody. */
+  const stop = (driver: Driver, target: Target, execId: ExecId | null) =>
+    Effect.repeat(
+      Effect.tap(
+        driver.leftAtWork(target, execId),
+        Effect.forEach((identity) => reaper.signal(identity, sigkill), { discard: true })
+      ),
+      { until: (left) => left.length === 0, schedule: Schedule.spaced("5 millis"), times: 200 }
+    )
+
+  /** The exec of a container that may well go on. */
+  const undoExec = Effect.fnUntraced(function* (ref: Ref) {
+    const init = { ...ref, execId: null }
+    const record = yield* directory.load(init)
+    if (Option.isSome(record)) {
+      const { containerId, namespace } = ref
+      const target = { namespace, containerId, bundle: directory.directory(init) }
+      yield* stop(yield* runtime.driver(record.value.runtime), target, ref.execId)
+    }
+    yield* directory.remove(ref)
+  })
 
   /** Nothing that is half-made there is a success. By which runtime it was being made is not known; to delete what is not there is a success too. */
   const undo = Effect.fnUntraced(function* ({ containerId, namespace }: ContainerRef) {
@@ -28,7 +56,10 @@ export const makeHalfMade = Effect.fnUntraced(function* (
     if (!found.some((each) => each.execId === null && containerKey(each) === key)) return
     const target = { namespace, containerId, bundle: directory.directory(ref) }
     for (const { available, name } of yield* runtime.list) {
-      if (available) yield* (yield* runtime.driver(name)).delete(target, { force: true })
+      if (!available) continue
+      const driver = yield* runtime.driver(name)
+      yield* stop(driver, target, null)
+      yield* driver.delete(target, { force: true })
     }
     yield* directory.remove(ref)
     yield* Effect.logInfo(`undone: ${key} was being made when that was cut off`)
@@ -48,7 +79,7 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   const undoAll = Effect.gen(function* () {
     for (const ref of yield* directory.unrecorded) {
       const exec = ref.execId !== null
-      yield* Effect.catch(exec ? directory.remove(ref) : undo(ref), (error) =>
+      yield* Effect.catch(exec ? undoExec(ref) : undo(ref), (error) =>
         Effect.andThen(
           Effect.logWarning(`not undone: ${containerKey(ref)}: ${error.message}`),
           exec ? Effect.void : undoLater(ref)

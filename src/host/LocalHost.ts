@@ -177,18 +177,18 @@ const make = Effect.gen(function* () {
     const key = containerKey(request)
     // A deletion that nobody waits for any more.
     for (let end = deleting.get(key); end !== undefined; end = deleting.get(key))
-      yield* Effect.exit(Deferred.await(end))
+      yield* Effect.interruptible(Effect.exit(Deferred.await(end)))
     if (containers.has(key) || creating.has(key)) {
       return yield* new AlreadyExists({ kind: "task", id: request.containerId })
     }
     // A fiber of its own, so that a deletion can end it whoever asked for it.
     const fiber = yield* Effect.forkIn(createContainer(request), scope)
     creating.set(key, fiber)
-    return yield* Fiber.join(fiber).pipe(
+    return yield* Effect.interruptible(Fiber.join(fiber)).pipe(
       Effect.onInterrupt(() => Fiber.interrupt(fiber)),
       Effect.ensuring(Effect.sync(() => creating.delete(key)))
     )
-  })
+  }, Effect.uninterruptible)
 
   const toTheEnd = yield* makeToTheEnd(watchers.tell)
   const freezer = yield* makeFreezer(toTheEnd)

@@ -10,6 +10,7 @@ import type { OciProcess } from "../schema/OciSpec.ts"
 import type { Updated } from "../schema/Host.ts"
 import type { Resources } from "../schema/Resources.ts"
 import type { DriverInfo } from "../schema/Runtime.ts"
+import type { Identity } from "../schema/TaskState.ts"
 
 /** A container as a driver knows it. `bundle` is the absolute path of the folder that holds `config.json`. */
 export interface Target {
@@ -55,6 +56,11 @@ export interface Driver {
   readonly delete: (target: Target, options: { readonly force: boolean }) => Effect.Effect<void, DriverError>
   /** Whether init was started, as the runtime has it; false while it waits for that. */
   readonly hasStarted: (target: Target) => Effect.Effect<boolean, DriverError>
+  /**
+   * What a call has left behind that its host did not outlive: runtimes still at work on the container, where `execId` is null, or on that exec, and the process
+   * that they have started for it.
+   */
+  readonly leftAtWork: (target: Target, execId: ExecId | null) => Effect.Effect<ReadonlyArray<Identity>, DriverError>
   /** Every pid in the container, as the host sees them. */
   readonly pids: (target: Target) => Effect.Effect<ReadonlyArray<number>, DriverError>
 }

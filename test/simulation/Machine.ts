@@ -166,6 +166,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       update: (target, resources) => there(inner.update(target, resources)),
       delete: (target, how) => call("delete", inner.delete(target, how)),
       hasStarted: (target) => there(inner.hasStarted(target)),
+      leftAtWork: (target, execId) => there(inner.leftAtWork(target, execId)),
       pids: (target) => there(inner.pids(target))
     })
 

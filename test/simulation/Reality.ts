@@ -32,15 +32,19 @@ export const compare = (ledger: Ledger, { world }: Machine): ReadonlyArray<strin
     if (state._tag === "Deleting" && state.identity === null) continue
     if (allowed === null) wrong.push(`${id} is still ${state._tag}`)
     else if (!allowed.includes(found)) wrong.push(`${id} is ${state._tag}, and its init is ${found}`)
+    const named = new Set<number>()
     for (const [execId, exec] of ledger.processes.get(id) ?? []) {
       const { _tag } = exec.state
-      // By its pid: one that a dead host started and never wrote down runs on without a name, like any other process in there, and ends with its container.
       const pid = "identity" in exec.state ? exec.state.identity?.pid : undefined
       const runs = procs.some(({ identity, kind }) => kind === "exec" && identity.pid === pid)
       if (_tag === "Starting" || _tag === "Deleting") wrong.push(`exec ${execId} of ${id} is still ${_tag}`)
       else if ((_tag === "Running") !== runs) {
         wrong.push(`exec ${execId} of ${id} is ${_tag}, and its process ${runs ? "lives" : "is gone"}`)
       }
+      if (pid !== undefined) named.add(pid)
+    }
+    for (const { identity, kind, ref } of procs) {
+      if (kind === "exec" && !named.has(identity.pid)) wrong.push(`exec ${ref.execId} of ${id} runs, and nobody knows`)
     }
   }
   return wrong

@@ -192,6 +192,13 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     hasStarted: Effect.fn("MockRuntime.hasStarted")((target) =>
       onContainer("pids", target, ({ started }) => Effect.succeed(started))
     ),
+    leftAtWork: Effect.fn("MockRuntime.leftAtWork")((target, execId) =>
+      Effect.sync(() =>
+        Array.from(machine.containers.get(containerKey(target))?.procs ?? []).flatMap(({ identity, kind, ref }) =>
+          kind === "exec" && ref.execId === execId ? [identity] : []
+        )
+      )
+    ),
     pids: Effect.fn("MockRuntime.pids")((target) =>
       onContainer("pids", target, ({ procs }) => Effect.sync(() => Array.from(procs, ({ identity }) => identity.pid)))
     )

@@ -91,6 +91,14 @@ export const all: Effect.Effect<ReadonlyArray<Stat>> = Effect.sync(() =>
   )
 )
 
+/** Every process with this argument. */
+export const withArgument = Effect.fnUntraced(function* (argument: string) {
+  const found: Array<Stat> = []
+  // Whose pid is another's by the time its arguments are read has the wrong start time.
+  for (const one of yield* all) if ((yield* argv(one.pid)).includes(argument)) found.push(one)
+  return found
+})
+
 /** The arguments of a process; empty where it has ended or may not be read. */
 export const argv = (pid: number): Effect.Effect<ReadonlyArray<string>> =>
   Effect.sync(() => (text(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1))

@@ -298,6 +298,12 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       const { records } = yield* known("pids", target)
       return !records.isUnstarted()
     }),
+    /** Of an exec what waits to begin; what has begun is no longer told from the others of its container. Of a creation `delete` takes care. */
+    leftAtWork: Effect.fn("HostDriver.leftAtWork")(function* (target, execId) {
+      if (execId === null) return []
+      const waiting = yield* Proc.withArgument(recordsOf(target).fifo(execId))
+      return waiting.map(({ pid, startTime }) => ({ pid, startTime, bootId }))
+    }),
     pids: Effect.fn("HostDriver.pids")(function* (target) {
       const { records } = yield* known("pids", target)
       return (yield* HostSessions.members(records.leaders())).map(({ pid }) => pid)

@@ -7,11 +7,13 @@ import { Cause, Duration, Effect, Exit, Option, Schema } from "effect"
 import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { RuntimeFailed, Unsupported } from "../../schema/Errors.ts"
+import type { ExecId } from "../../schema/Ids.ts"
 import * as OciJson from "../../schema/OciJson.ts"
 import type { Capability, DriverInfo } from "../../schema/Runtime.ts"
 import type { Descriptors, Driver, Target } from "../../services/OciRuntime.ts"
 import { Children } from "../posix/Children.ts"
 import { codeOf } from "../posix/Libc.ts"
+import * as Proc from "../posix/Proc.ts"
 import * as Leftovers from "./Leftovers.ts"
 import * as LiveUpdate from "./LiveUpdate.ts"
 import { missingLimit } from "./MissingLimit.ts"
@@ -200,8 +202,11 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     yield* remove(pidFile)
   })
 
+  const pidFileOf = ({ bundle }: Target, execId: ExecId | null) =>
+    join(bundle, execId === null ? "init.pid" : `exec-${execId}.pid`)
+
   const create: Driver["create"] = Effect.fn("OciDriver.create")(function* (target, stdio, console = null) {
-    const pidFile = join(target.bundle, "init.pid")
+    const pidFile = pidFileOf(target, null)
     const { bundle, containerId } = target
     const args = ["create", "--bundle", bundle, "--pid-file", pidFile, ...consoleSocket(console), containerId]
     const call: Call = { command: "create", target, args, stdio, grace }
@@ -224,14 +229,18 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
   const exec: Driver["exec"] = Effect.fn("OciDriver.exec")(function* (target, execId, process, stdio, console = null) {
     const file = (kind: string) => join(target.bundle, `exec-${execId}.${kind}`)
-    const [processFile, pidFile, log] = [file("json"), file("pid"), file("log")]
+    const [processFile, pidFile, log] = [file("json"), pidFileOf(target, execId), file("log")]
     const options = ["--process", processFile, "--detach", "--pid-file", pidFile, ...consoleSocket(console)]
     const args = ["exec", ...options, target.containerId]
     const call: Call = { command: "exec", target, args, stdio, log, grace }
     yield* requires("exec")
     if (console !== null) yield* requires("terminal")
     const write = Effect.try({
-      try: () => writeFileSync(processFile, OciJson.stringify(process), { mode: 0o600 }),
+      try: () => {
+        // One that an earlier host has left names another process.
+        rmSync(pidFile, { force: true })
+        writeFileSync(processFile, OciJson.stringify(process), { mode: 0o600 })
+      },
       catch: (error) => failed(call, -1, `its process file cannot be written: ${codeOf(error)}`)
     })
     return yield* write.pipe(
@@ -277,6 +286,17 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     return (yield* Effect.fromOption(decodePids(text), () => failed(call, 0, `not a list of pids: ${text}`))) ?? []
   })
 
+  const leftAtWork: Driver["leftAtWork"] = Effect.fn("OciDriver.leftAtWork")(function* (target, execId) {
+    const file = pidFileOf(target, execId)
+    const found = yield* Proc.withArgument(file)
+    if (execId !== null) {
+      const started = yield* Option.match(readPid(file), { onNone: () => Effect.succeedNone, onSome: Proc.stat })
+      if (Option.isSome(started) && (yield* pids(target)).includes(started.value.pid)) found.push(started.value)
+    }
+    const bootId = yield* Proc.bootId
+    return found.map(({ pid, startTime }) => ({ pid, startTime, bootId }))
+  })
+
   const update: Driver["update"] = Effect.fn("OciDriver.update")(function* (target, changes) {
     const file = join(target.bundle, "update.json")
     const args = ["update", "--resources", file, target.containerId]
@@ -285,7 +305,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       runtime: info.name,
       where: {
         root: options.systemRoot ?? "",
-        pid: Option.getOrNull(readPid(join(target.bundle, "init.pid"))),
+        pid: Option.getOrNull(readPid(pidFileOf(target, null))),
         cgroupsPath: Option.getOrNull(Bundle.cgroupsPath(target.bundle))
       },
       changes,
@@ -312,6 +332,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     update,
     delete: Effect.fn("OciDriver.delete")((target, { force }) => destroy(target, force)),
     hasStarted,
+    leftAtWork,
     pids
   }
   return driver
