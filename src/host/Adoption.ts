@@ -7,12 +7,13 @@ import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
+import type { Reaped } from "../schema/Process.ts"
 import type { Identity } from "../schema/TaskState.ts"
 import type { Cgroup } from "../services/Cgroups.ts"
 import { Cgroups } from "../services/Cgroups.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { Child } from "../services/ProcessReaper.ts"
-import { ProcessReaper } from "../services/ProcessReaper.ts"
+import { pinIn, ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { make as makeContainer } from "./Container.ts"
 import type { Accounting } from "./Accounting.ts"
@@ -96,13 +97,20 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       if (exit === null && record.freezing === true) yield* thaw(made)
     }
     if (exit !== null) return null
-    if (reaped !== undefined) {
-      return { live, child: { identity, exit: Effect.succeed(reaped) }, execs: ref.execId === null ? execs : null }
-    }
-    const unknown = Effect.map(DateTime.now, (exitedAt) => ({ exitStatus: 255, exitedAt, source: "unknown" as const }))
+    const unknown = Effect.map(DateTime.now, (exitedAt): Reaped => ({ exitStatus: 255, exitedAt, source: "unknown" }))
     const claimed = same ? yield* reaper.claim(identity.pid) : null
     // It may have ended since it was looked at, and its pid be another's.
-    const child: Child = claimed !== null && isSame(claimed.identity) ? claimed : { identity, exit: unknown }
+    const seen = claimed !== null && isSame(claimed.identity) ? claimed.exit : unknown
+    const recalled = Effect.filterOrElse(
+      seen,
+      ({ source }) => source !== "unknown",
+      (end) =>
+        Effect.map(
+          reaper.recall(pinIn(folder)),
+          Option.getOrElse(() => end)
+        )
+    )
+    const child: Child = { identity, exit: reaped === undefined ? recalled : Effect.succeed(reaped) }
     return { live, child, execs: ref.execId === null ? execs : null }
   })
 

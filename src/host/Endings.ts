@@ -8,7 +8,7 @@ import type { ExecId } from "../schema/Ids.ts"
 import { containerKey } from "../schema/Ids.ts"
 import type { Exit, Reaped } from "../schema/Process.ts"
 import type { Child } from "../services/ProcessReaper.ts"
-import { ProcessReaper } from "../services/ProcessReaper.ts"
+import { pinIn, ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import * as Accounting from "./Accounting.ts"
 import type { Container } from "./Container.ts"
@@ -62,6 +62,8 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
       )
     }
     const tell = (exit: Exit) => options.tell({ _tag: "Exited", ref: live.record.ref, exit })
-    return Effect.forkIn(LiveProcess.conclude(directory, live, child, before, tell), live.scope)
+    const unpin = reaper.unpin(pinIn(directory.directory(live.record.ref)))
+    const end = Effect.andThen(LiveProcess.conclude(directory, live, child, before, tell), unpin)
+    return Effect.forkIn(end, live.scope)
   }
 })

@@ -5,7 +5,7 @@
 import { Effect, Option, Schedule } from "effect"
 import type { ContainerRef, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
-import { containerKey } from "../schema/Ids.ts"
+import { containerKey, processKey } from "../schema/Ids.ts"
 import type { Driver, Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
@@ -65,15 +65,10 @@ export const makeHalfMade = Effect.fnUntraced(function* (
     yield* Effect.logInfo(`undone: ${key} was being made when that was cut off`)
   })
 
+  const later = (work: Effect.Effect<unknown, HostError>) =>
+    work.pipe(Effect.retry(again), Effect.ignore, Effect.delay("1 second"), Effect.forkIn(scope), Effect.asVoid)
   /** Undoes it some time. */
-  const undoLater = (ref: ContainerRef) =>
-    alone(ref, undo(ref)).pipe(
-      Effect.retry(again),
-      Effect.ignore,
-      Effect.delay("1 second"),
-      Effect.forkIn(scope),
-      Effect.asVoid
-    )
+  const undoLater = (ref: ContainerRef) => later(alone(ref, undo(ref)))
 
   /** All that earlier hosts have left, before anything is made. */
   const undoAll = Effect.gen(function* () {
@@ -81,8 +76,9 @@ export const makeHalfMade = Effect.fnUntraced(function* (
       const exec = ref.execId !== null
       yield* Effect.catch(exec ? undoExec(ref) : undo(ref), (error) =>
         Effect.andThen(
-          Effect.logWarning(`not undone: ${containerKey(ref)}: ${error.message}`),
-          exec ? Effect.void : undoLater(ref)
+          Effect.logWarning(`not undone: ${processKey(ref)}: ${error.message}`),
+          // While its folder is there nobody makes another of that name.
+          exec ? later(undoExec(ref)) : undoLater(ref)
         )
       )
     }

@@ -25,7 +25,7 @@ import type { Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
-import { ProcessReaper } from "../services/ProcessReaper.ts"
+import { pinIn, ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import * as Accounting from "./Accounting.ts"
 import { adoptAll } from "./Adoption.ts"
@@ -142,6 +142,7 @@ const make = Effect.gen(function* () {
         )
         const child = yield* reaper.claim(yield* Effect.ensuring(restore(creation), io.handOver))
         const { identity } = child
+        yield* reaper.pin(identity, pinIn(bundle))
         const cgroupsPath = request.spec.linux?.cgroupsPath ?? null
         const cgroup = yield* cgroups.find({ containerId, pid: identity.pid, cgroupsPath })
         const about = { ref, runtime: request.runtime, identity, terminal, stdio, logFile }
@@ -220,6 +221,7 @@ const make = Effect.gen(function* () {
         const process = withConsoleSize(request.process, size)
         const starting = restore(driver.exec(target, execId, process, io.descriptors, io.console))
         const child = yield* reaper.claim(yield* Effect.ensuring(starting, io.handOver))
+        yield* reaper.pin(child.identity, pinIn(made))
         const about = { ref, runtime: init.record.runtime, identity: child.identity, terminal, stdio, logFile }
         const record: HostedRecord = { ...about, started: true, paused: false, exit: null }
         const live = yield* LiveProcess.make(record, io, processScope)

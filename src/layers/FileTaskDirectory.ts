@@ -23,11 +23,13 @@ import { processKey } from "../schema/Ids.ts"
 import type { ContainerId, ExecId, Namespace, ProcessRef } from "../schema/Ids.ts"
 import { stringify } from "../schema/OciJson.ts"
 import type { OciSpec } from "../schema/OciSpec.ts"
+import { pinIn } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { lowerOf } from "../spec/Overlay.ts"
 import { diskFailure, unavailable } from "./io/DiskFailure.ts"
 import * as Overlay from "./Overlay.ts"
 import { codeOf, Libc } from "./posix/Libc.ts"
+import * as Pins from "./reaper/Pins.ts"
 
 const what = "task folder"
 const Json = Schema.fromJsonString(HostedRecord)
@@ -98,12 +100,14 @@ export const pathOf = (state: string, { containerId, execId, namespace }: Proces
 
 const names = (path: string) => entries(path).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
 
+const execsIn = (bundle: string) => names(join(bundle, "exec"))
+
 /** Every process that has a folder, init before its execs; a folder by another name is not one of a process. */
 const refsBelow = (root: string): ReadonlyArray<Ref> =>
   names(root)
     .flatMap((namespace) => names(join(root, namespace)).map((containerId) => ({ namespace, containerId })))
     .flatMap((task) =>
-      [null, ...names(join(root, task.namespace, task.containerId, "exec"))].map((execId) => ({ ...task, execId }))
+      [null, ...execsIn(join(root, task.namespace, task.containerId))].map((execId) => ({ ...task, execId }))
     )
     .flatMap((name) => Option.toArray(decodeRef(name)))
 
@@ -196,7 +200,15 @@ const folders = (options: { readonly state: string }, libc: Libc["Service"]): La
       return Option.isSome(record) ? record : yield* unavailable(what, "read a record", new Error("damaged"))
     })
 
-    const release = (ref: ProcessRef) => (ref.execId === null ? Overlay.release(libc, directory(ref)) : Effect.void)
+    const unpin = (folder: string) => Pins.remove(libc, pinIn(folder))
+    /** Unmounts what berth has mounted in the folder. */
+    const release = Effect.fnUntraced(function* (ref: ProcessRef) {
+      const folder = directory(ref)
+      yield* unpin(folder)
+      if (ref.execId !== null) return
+      for (const name of execsIn(folder)) yield* unpin(join(folder, "exec", name))
+      yield* Overlay.release(libc, folder)
+    })
     const remove = Effect.fn("TaskDirectory.remove")((ref: ProcessRef) =>
       Effect.andThen(release(ref), removeFiles(ref))
     )

@@ -15,6 +15,7 @@ import { Libc } from "./posix/Libc.ts"
 import type { PosixError } from "./posix/Libc.ts"
 import * as Proc from "./posix/Proc.ts"
 import * as Foreign from "./reaper/Foreign.ts"
+import * as Pins from "./reaper/Pins.ts"
 import * as Strays from "./reaper/Strays.ts"
 
 const strayInterval = "100 millis"
@@ -39,6 +40,7 @@ const make = Effect.gen(function* () {
   const bootId = yield* Proc.bootId
   const claims = new Map<number, Claim>()
   const watchForeign = yield* Foreign.make
+  const pins = yield* Pins.make
   const strays = yield* Strays.make((pid) => claims.has(pid))
 
   yield* libc.setChildSubreaper.pipe(
@@ -123,7 +125,12 @@ const make = Effect.gen(function* () {
       Option.map(({ startTime }): Identity => ({ pid, startTime, bootId }))
     )
 
-  return ProcessReaper.of({ claim, identify, signal })
+  const recall = Effect.fn("ProcessReaper.recall")(function* (path: string) {
+    const exitedAt = yield* DateTime.now
+    return Option.map(yield* pins.recall(path), (exitStatus): Reaped => ({ exitStatus, exitedAt, source: "kernel" }))
+  })
+
+  return ProcessReaper.of({ claim, identify, signal, pin: pins.pin, recall, unpin: pins.unpin })
 })
 
 /** Fails where the system calls that it needs are not to be had. One per process. */

@@ -21,7 +21,8 @@ export const Reaped = Schema.Struct({
 export type Reaped = typeof Reaped.Type
 
 /**
- * The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `id` is the container's, or the exec's. `oomKilled`:
+ * The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `exitedAt` is when berth learnt of it, which is later
+ * than the end where it ended while berth did not run. `id` is the container's, or the exec's. `oomKilled`:
  * it ended by SIGKILL just when the kernel had killed in its container for want of memory. `oomCount`: how many such kills there were in all, and
  * `memoryPeak`: the most memory in use at a time, in bytes; both of the whole container, so `null` for an exec, and where they are not known.
  */

@@ -10,6 +10,9 @@ export interface Child {
   readonly exit: Effect.Effect<Reaped>
 }
 
+/** Where a process is pinned, in its task folder. */
+export const pinIn = (folder: string): string => `${folder}/pidfd`
+
 export class ProcessReaper extends Context.Service<
   ProcessReaper,
   {
@@ -19,5 +22,10 @@ export class ProcessReaper extends Context.Service<
     readonly identify: (pid: number) => Effect.Effect<Option.Option<Identity>>
     /** Sends a signal to that very process; false where it has ended. Never reaches another process that got its pid. */
     readonly signal: (identity: Identity, signal: number) => Effect.Effect<boolean>
+    /** Has the kernel keep at this path how the process ends, where it can: also while nobody lives to wait for it. */
+    readonly pin: (identity: Identity, path: string) => Effect.Effect<void>
+    /** How the process that is pinned there has ended; none where it has not, or where none is. */
+    readonly recall: (path: string) => Effect.Effect<Option.Option<Reaped>>
+    readonly unpin: (path: string) => Effect.Effect<void>
   }
 >()("berth/services/ProcessReaper") {}

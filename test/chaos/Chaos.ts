@@ -61,9 +61,12 @@ export const run = Effect.fn("chaos")(function* (options: Options) {
     yield* Effect.forkScoped(Ledger.follow(seen))
     const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.duration)
     const over = Effect.map(Clock.currentTimeMillis, (now) => now >= end)
-    const pause = Effect.flatMap(Random.next, (drawn) =>
-      Effect.sleep(Duration.toMillis(options.between) * -Math.log(1 - drawn))
-    )
+    /** A strike takes time of its own, which is no pause. */
+    const struck = Effect.gen(function* () {
+      const [took] = yield* Effect.timed(strike)
+      const drawn = Duration.toMillis(options.between) * -Math.log(1 - (yield* Random.next))
+      yield* Effect.sleep(Math.max(0, drawn - Duration.toMillis(took)))
+    })
     const lane = Effect.fnUntraced(function* (number: number) {
       for (let round = 0; !(yield* over); round++) {
         const name = `${prefix}-${number}-${round}`
@@ -72,7 +75,7 @@ export const run = Effect.fn("chaos")(function* (options: Options) {
         )
       }
     })
-    const killer = Effect.forever(Effect.andThen(pause, strike))
+    const killer = Effect.forever(struck)
     const lanes = Array.from({ length: options.containers }, (_, number) => lane(number))
     yield* Effect.raceFirst(Effect.all(lanes, { concurrency: "unbounded", discard: true }), killer)
 

@@ -1,6 +1,6 @@
 /** The daemon that is killed and comes back at once, always on the same folders, and its shims. */
 import { Clock, Effect, Exit, Random, Scope } from "effect"
-import { readdirSync, readlinkSync } from "node:fs"
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { join } from "node:path"
 import { daemonOn, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
@@ -12,7 +12,8 @@ export interface Place {
   readonly state: string
 }
 
-/** What a clock is worth, in milliseconds. */
+/** How long what a container has printed may wait to be read, on a busy machine, and what a clock is worth. Milliseconds. */
+const lag = 1_000
 const margin = 100
 
 const kill = (pid: number) => {
@@ -23,7 +24,11 @@ const kill = (pid: number) => {
   }
 }
 
-/** Whether a shim has any pipe of a container open: its successor comes up without one. */
+/** Whether a shim has taken over all that there was. */
+const isAtWork = (state: string) => (pid: number) =>
+  readFileSync(join(state, "shim.log"), "utf8").includes(`shim ${pid} serves`)
+
+/** Whether a shim has the pipes of containers open: the first thing that it does. */
 const holds = (state: string) => (pid: number) => {
   try {
     const folder = `/proc/${pid}/fd`
@@ -41,28 +46,30 @@ export const make = Effect.fnUntraced(function* (findings: Findings, place: Plac
   let daemon: Daemon = yield* born
   yield* Effect.addFinalizer((exit) => Effect.suspend(() => Scope.close(scope, exit)))
 
-  /** Since when nobody, or only a daemon that is dead by now, held what it should. */
-  let nobodySince: number | null = null
-  let shimless = 0
+  /** When a shim that was at work was last killed: what ended since may wait for its successor with its last output. */
+  let shimless: number | null = null
+  let holding = true
 
   const killShim = Effect.gen(function* () {
-    shimless = yield* Clock.currentTimeMillis
+    const now = yield* Clock.currentTimeMillis
+    const shims = shimsOf(place.state)
+    if (shims.some(isAtWork(place.state))) shimless = now
     counts.killsOfShim += 1
-    for (const pid of shimsOf(place.state)) kill(pid)
+    shims.forEach(kill)
   })
   const again = Effect.gen(function* () {
     yield* Scope.close(scope, Exit.void)
     scope = yield* Scope.make()
     daemon = yield* born
-    if (nobodySince !== null) dark.push([nobodySince - margin, (yield* Clock.currentTimeMillis) + margin])
-    nobodySince = null
+    const now = yield* Clock.currentTimeMillis
+    if (!holding) dark.push([(shimless ?? now) - lag, now + margin])
+    holding = true
   })
   const killDaemon = Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
     counts.killsOfDaemon += 1
     kill(daemon.pid)
-    // What ended since the shim was killed only this daemon knew.
-    if (!shimsOf(place.state).some(holds(place.state))) nobodySince = Math.min(now, shimless)
+    // With it goes what it held for a shim that is still to come.
+    holding = shimsOf(place.state).some(holds(place.state))
   })
 
   const strike = Effect.gen(function* () {
@@ -71,7 +78,7 @@ export const make = Effect.fnUntraced(function* (findings: Findings, place: Plac
     yield* killDaemon
     if (drawn > 0.8) {
       yield* killShim
-      nobodySince ??= shimless
+      holding = false
     }
     yield* again
   })

@@ -23,7 +23,7 @@ export interface Counts {
 
 export interface Findings {
   readonly counts: Counts
-  /** Times, in milliseconds, in which neither daemon nor shim lived: what ended then is only known to have ended, and its last output may be gone. */
+  /** Times, in milliseconds, in which neither daemon nor shim lived: the last output of what ended then may be gone, and with an older kernel its exit. */
   readonly dark: Array<readonly [from: number, to: number]>
   readonly wrong: Array<string>
   readonly find: (what: string) => void

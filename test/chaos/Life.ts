@@ -7,7 +7,7 @@ import { existsSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { ContainerId, Containers, ExecId, Spec, Tasks } from "../../src/index.ts"
 import type { BerthError, Exit } from "../../src/index.ts"
-import { lives } from "../support/host.ts"
+import { kernelTells, lives } from "../support/host.ts"
 import type { Findings } from "./Findings.ts"
 import { insistently } from "./Findings.ts"
 
@@ -106,7 +106,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     const finished = existsSync(join(rootfs, "tmp", name))
     if (!finished && !killed) find(`${name}: it was harmed: ended with ${told} before its time`)
     if (exit.source === "unknown") {
-      if (!endedInTheDark()) find(`${name}: its exit is not known, though one of daemon and shim lived`)
+      if (kernelTells || !endedInTheDark()) find(`${name}: its exit is not known`)
       return
     }
     const right = finished && !killed ? [code] : finished ? [code, 137] : [137]

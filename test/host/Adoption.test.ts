@@ -296,24 +296,29 @@ describe("a host that follows another", () => {
       assert.deepStrictEqual(yield* left, nothing)
     }).pipe(Effect.scoped))
 
-  test("goes on with the exit that the one before could not write down", () =>
-    Effect.gen(function* () {
-      yield* life(
+  for (const keepsEnds of [true, false]) {
+    test(
+      `knows of an end that the one before could not write down ${keepsEnds ? "what the kernel has kept" : "that it came, on an older kernel"}`,
+      () =>
         Effect.gen(function* () {
-          yield* running()
-          yield* (yield* Disk).fail(1_000_000)
-          yield* (yield* ProcessHost).signal({ ref: web, signal: 9, all: false })
-          yield* TestClock.adjust("5 seconds")
-        })
-      )
-      yield* (yield* Disk).fail(0)
-      yield* life(
-        Effect.gen(function* () {
-          const { lines } = yield* watching
-          yield* settled
-          // The process is gone and waited for: nobody knows its code any more, but that it has ended.
-          assert.match(lines.join(), /web(:| )255/)
-        })
-      )
-    }).pipe(Effect.scoped))
+          yield* life(
+            Effect.gen(function* () {
+              yield* running()
+              yield* (yield* Disk).fail(1_000_000)
+              yield* (yield* ProcessHost).signal({ ref: web, signal: 9, all: false })
+              yield* TestClock.adjust("5 seconds")
+            })
+          )
+          yield* (yield* Disk).fail(0)
+          yield* life(
+            Effect.gen(function* () {
+              const { lines } = yield* watching
+              yield* settled
+              assert.deepStrictEqual(lines, ["snapshot web:-", keepsEnds ? "web 137" : "web 255"])
+            })
+          )
+        }).pipe(Effect.scoped),
+      { keepsEnds }
+    )
+  }
 })

@@ -94,8 +94,11 @@ export const life = Effect.fnUntraced(function* <A, E, R>(body: Effect.Effect<A,
   return result
 })
 /** A test of several lives on one machine. */
-export const testOfLives = (name: string, body: () => Effect.Effect<void, unknown, Ground>) =>
-  it.effect(name, () => body().pipe(Effect.provide(ground())))
+export const testOfLives = (
+  name: string,
+  body: () => Effect.Effect<void, unknown, Ground>,
+  options: Parameters<typeof machine>[0] = {}
+) => it.effect(name, () => body().pipe(Effect.provide(ground(options))))
 
 export const create = (args: ReadonlyArray<string> = forever, id = "web") =>
   Effect.flatMap(ProcessHost, (host) => host.create({ ...refOf(id), runtime, spec: specOf(args), ...io }))

@@ -4,23 +4,16 @@ import { Effect, Result, Schedule, Scope, Stream } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { release } from "node:os"
 import { join } from "node:path"
 import { ContainerId, Containers, Events, ExecId, Seq, Spec, Tasks } from "../../src/index.ts"
 import type { BerthError, CreateTask, System } from "../../src/index.ts"
 import { folders, life, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
-import { cgroupsOf, filesWith, lives, processesWith } from "../support/host.ts"
+import { cgroupsOf, filesWith, kernelTells, lives, processesWith } from "../support/host.ts"
 import { canRunContainers, rootfsOfFile } from "../support/rootfs.ts"
 
 const rootfs = rootfsOfFile()
 const runtimes = ["runc", "crun"]
-/** Since 6.15 Linux tells the exit status of a process that was never a child of who asks. */
-const tells =
-  release()
-    .split(".", 2)
-    .map(Number)
-    .reduce((all, part) => all * 1000 + part, 0) >= 6015
 type Services = Containers | Tasks | Events | System
 type Place = Effect.Success<typeof folders>
 
@@ -255,7 +248,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
         )
         signalFile(go)
         const known = yield* tasks.wait({ id: ends.id })
-        assert.deepStrictEqual([known.exitStatus, known.source], tells ? [7, "kernel"] : [255, "unknown"])
+        assert.deepStrictEqual([known.exitStatus, known.source], kernelTells ? [7, "kernel"] : [255, "unknown"])
         const seen = yield* text(stays.id)
         yield* eventually(
           "more output",
@@ -272,7 +265,10 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
         assert.strictEqual((yield* tasks.resume(stays.id)).status, "running")
         const stopped = yield* tasks.stop({ id: stays.id, timeoutMillis: 20_000 })
         assert.strictEqual(stopped.stage, "signal")
-        assert.deepStrictEqual([stopped.exit.exitStatus, stopped.exit.source], tells ? [5, "kernel"] : [255, "unknown"])
+        assert.deepStrictEqual(
+          [stopped.exit.exitStatus, stopped.exit.source],
+          kernelTells ? [5, "kernel"] : [255, "unknown"]
+        )
         assert.strictEqual((yield* tasks.delete({ id: force.id, force: true }))?.exitStatus, 137)
         yield* (yield* Containers).delete(force.id)
 
@@ -289,7 +285,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
       })
     ))
 
-  test("tells the end that came while there was none, and calls of that time fail with a type", (where, runtime) =>
+  test("kernelTells the end that came while there was none, and calls of that time fail with a type", (where, runtime) =>
     killed(where, runtime, () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks
@@ -309,6 +305,53 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
         yield* nothingOf(where, ends.id)
       })
     ))
+
+  test("and of the daemon at once: what ends while neither lives is known by how the kernel says it ended", (where, runtime) =>
+    Effect.gen(function* () {
+      const mark = `both-${runtime}-${randomUUID().slice(0, 8)}`
+      const { ends, victim } = yield* killed(where, runtime, () =>
+        Effect.gen(function* () {
+          const ends = yield* run("ends", untilTold(mark, 23))
+          const victim = yield* run("victim", forever)
+          const tasks = yield* Tasks
+          yield* tasks.exec({ id: victim.id, execId, process: { args: untilTold(mark, 24), cwd: "/" } })
+          yield* tasks.startExec({ id: victim.id, execId })
+          for (const shim of shimsOf(where.state)) process.kill(shim, "SIGKILL")
+          return { ends, victim }
+        })
+      )
+      signalFile(mark)
+      yield* eventually(
+        "it has ended",
+        Effect.sync(() => !lives(ends.pid))
+      )
+      yield* Effect.sleep("300 millis")
+      yield* killed(where, runtime, () =>
+        Effect.gen(function* () {
+          const tasks = yield* Tasks
+          const told = [yield* tasks.wait({ id: ends.id }), yield* tasks.wait({ id: victim.id, execId })].map(
+            ({ exitStatus, source }) => [exitStatus, source]
+          )
+          const known = [
+            [23, "kernel"],
+            [24, "kernel"]
+          ]
+          assert.deepStrictEqual(
+            told,
+            kernelTells
+              ? known
+              : [
+                  [255, "unknown"],
+                  [255, "unknown"]
+                ]
+          )
+          assert.isTrue(lives(victim.pid))
+          yield* remove(ends.id, victim.id)
+          yield* nothingOf(where, ends.id, victim.id)
+          assert.notInclude(readFileSync("/proc/self/mountinfo", "utf8"), where.state)
+        })
+      )
+    }))
 
   test("ends what a runtime goes on with for it, and what was started and never written down", (where, runtime) =>
     killed(where, runtime, () =>
@@ -356,7 +399,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
           const { exit, stage } = yield* tasks.stop({ id: stays.id, timeoutMillis: 20_000 })
           assert.deepStrictEqual(
             [stage, exit.exitStatus, exit.source],
-            tells ? ["signal", 6, "kernel"] : ["signal", 255, "unknown"]
+            kernelTells ? ["signal", 6, "kernel"] : ["signal", 255, "unknown"]
           )
           yield* remove(stays.id)
           yield* nothingOf(where, stays.id)

@@ -59,6 +59,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
   const options: Mock.Options = {
     freezer: random.chance(0.3) ? "v1" : "v2",
     firstPid: 100,
+    keepsEnds: random.chance(0.5),
     ...(fewPids ? { lastPid: 99 + pids } : {})
   }
   const domain = kernel.domain("machine")
@@ -177,7 +178,10 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
           exit: there(exit)
         })),
       identify: reaper.identify,
-      signal: reaper.signal
+      signal: reaper.signal,
+      pin: (identity, path) => there(reaper.pin(identity, path)),
+      recall: (path) => there(reaper.recall(path)),
+      unpin: (path) => there(reaper.unpin(path))
     })
 
     const ports = Context.empty().pipe(

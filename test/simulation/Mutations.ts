@@ -43,6 +43,7 @@ const pidAlone: Mutation = {
     const { machine } = world.inner
     const anonymous = { startTime: "0", bootId: "0" }
     return ProcessReaper.of({
+      ...inner,
       claim: (pid) =>
         Effect.map(inner.claim(pid), (child) => ({ ...child, identity: { ...child.identity, ...anonymous } })),
       identify: (pid) =>

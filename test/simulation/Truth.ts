@@ -63,6 +63,9 @@ export const make = (lines: ReadonlyArray<string>): Truth => {
       const own = lives.filter((life) => life.key === key && life.pid === pid)
       if (own.length === 0) return "that process has not ended"
       if (own.some((life) => life.status === exitStatus && life.endedAt === exitedAt.epochMilliseconds)) return null
+      // What the kernel has kept is the status, and not when that was.
+      const since = exitedAt.epochMilliseconds
+      if (source === "kernel" && own.some((life) => life.status === exitStatus && life.endedAt <= since)) return null
       if (source === "inferred" && own.some((life) => life.status === exitStatus)) return null
       return `it ended with ${own.map((life) => `${life.status} at ${life.endedAt}`).join(" or ")}`
     },

@@ -1,6 +1,14 @@
 /** What a container could leave on this machine: looked for where it would be, whoever had made it. */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { release } from "node:os"
 import { join } from "node:path"
+
+/** Since 6.15 Linux tells the exit status of a process that was never a child of who asks. */
+export const kernelTells =
+  release()
+    .split(".", 2)
+    .map(Number)
+    .reduce((all, part) => all * 1000 + part, 0) >= 6015
 
 const cgroupRoot = "/sys/fs/cgroup"
 

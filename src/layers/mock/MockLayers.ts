@@ -39,7 +39,15 @@ export const layerBundles: Layer.Layer<TaskDirectory, never, TaskDirectory | Moc
     return TaskDirectory.of({
       ...directory,
       create: (namespace, id, spec) =>
-        Effect.tap(directory.create(namespace, id, spec), (bundle) => world.install(bundle, spec))
+        Effect.tap(directory.create(namespace, id, spec), (bundle) => world.install(bundle, spec)),
+      remove: (ref) =>
+        Effect.tap(directory.remove(ref), () =>
+          Effect.sync(() => {
+            const { pins } = world.inner.machine
+            const folder = `${directory.directory(ref)}/`
+            for (const path of pins.keys()) if (path.startsWith(folder)) pins.delete(path)
+          })
+        )
     })
   })
 )

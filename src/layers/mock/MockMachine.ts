@@ -19,6 +19,8 @@ export interface MachineOptions {
   /** Which cgroup freezer it has: only on `v2` does KILL reach a frozen process. `v2` by default. */
   readonly freezer?: "v1" | "v2"
   readonly bootId?: string
+  /** Whether its kernel keeps the end of a process that is pinned (Linux 6.15); it does by default. */
+  readonly keepsEnds?: boolean
   readonly firstPid?: number
   /** After this pid they start again at the first. */
   readonly lastPid?: number
@@ -48,12 +50,13 @@ export type Birth = Pick<Proc, "args" | "program" | "stdio">
 const killed = 137
 
 export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions, pipes: Pipes) {
-  const { bootId = "mock-boot", firstPid = 1000, freezer = "v2", lastPid = 4_194_304 } = options
+  const { bootId = "mock-boot", firstPid = 1000, freezer = "v2", keepsEnds = true, lastPid = 4_194_304 } = options
   const scope = yield* Effect.scope
   const containers = new Map<string, Container>()
   const table = new Map<number, Proc>()
   const claimed = new WeakSet<Proc>()
   const outOfMemory = new Set<string>()
+  const pins = new Map<string, Proc>()
   /** Containers in which one was killed for want of memory, and those that are gone. */
   const changes = yield* Effect.acquireRelease(PubSub.unbounded<Container>(), PubSub.shutdown)
   const lines: Array<string> = []
@@ -221,7 +224,9 @@ export const makeMachine = Effect.fnUntraced(function* (options: MachineOptions,
     claim,
     signal,
     find,
-    ranOut
+    ranOut,
+    pins,
+    keepsEnds
   } as const
 })
 export type Machine = Effect.Success<ReturnType<typeof makeMachine>>

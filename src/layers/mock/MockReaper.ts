@@ -31,7 +31,19 @@ const make = Effect.gen(function* () {
       const proc = machine.find(identity)
       if (proc === undefined) return Effect.succeed(false)
       return guard("signal", proc.ref, proc.args, machine.signal(proc, signal))
-    })
+    }),
+    pin: (identity, path) =>
+      Effect.sync(() => {
+        const proc = machine.find(identity)
+        if (proc !== undefined && machine.keepsEnds) machine.pins.set(path, proc)
+      }),
+    recall: Effect.fn("MockReaper.recall")(function* (path) {
+      const proc = machine.pins.get(path)
+      if (proc === undefined || !proc.ended) return Option.none()
+      const { exitStatus } = yield* Deferred.await(proc.exit)
+      return Option.some({ exitStatus, exitedAt: yield* DateTime.now, source: "kernel" })
+    }),
+    unpin: (path) => Effect.sync(() => void machine.pins.delete(path))
   })
 })
 

@@ -3,6 +3,7 @@
  * may wait. What the calls are for (who may be reaped, which pid may be signalled) is not decided here.
  */
 import { Context, Effect, Layer, Option, Result, Schema } from "effect"
+import { closeSync } from "node:fs"
 import { createRequire } from "node:module"
 import * as MountCalls from "./MountCalls.ts"
 import * as PipeCalls from "./PipeCalls.ts"
@@ -39,6 +40,12 @@ const siginfoBytes = 128
 const siginfoPidOffset = 16
 const O_CLOEXEC = 0o2000000
 const SYS_pidfd_send_signal = 424
+const SYS_open_tree = 428
+const SYS_move_mount = 429
+/** OPEN_TREE_CLONE | AT_EMPTY_PATH | OPEN_TREE_CLOEXEC. */
+const openTreeFlags = 0x1 | 0x1000 | 0x8_0000
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4
+const AT_FDCWD = -100
 const SYS_pidfd_open = 434
 // _IOWR(0xFF, 11, struct pidfd_info) in the first published size of the structure, which every later kernel still
 // accepts.
@@ -137,6 +144,8 @@ export class Libc extends Context.Service<
     /** Mounts a filesystem that has no device; `data` is its options. */
     readonly mount: (type: string, target: string, data: string) => Effect.Effect<void, PosixError>
     /** Takes the uppermost mount off a path, though it may be in use. EINVAL where nothing is mounted there. */
+    /** Has the file at `path` be what is open, for as long as that is mounted there. */
+    readonly mountDescriptor: (fd: number, path: string) => Effect.Effect<void, PosixError>
     readonly unmount: (target: string) => Effect.Effect<void, PosixError>
     /** Moves what is in pipes, and waits for it, without reading it. ENOSYS where this event loop cannot. */
     readonly pipes: Effect.Effect<PipeCalls.PipeCalls, PosixError>
@@ -248,6 +257,31 @@ export class Libc extends Context.Service<
         ).pipe(Effect.flatMap(Effect.fromResult)),
       mount: (type, target, data) =>
         Effect.asVoid(check("mount", (libc) => libc.mounts().mount(type, target, 0, data))),
+      mountDescriptor: (fd, path) =>
+        Effect.acquireUseRelease(
+          check("open_tree", (libc) =>
+            libc.syscall(SYS_open_tree, "int", fd, "char *", "", "unsigned int", openTreeFlags)
+          ),
+          (tree) =>
+            Effect.asVoid(
+              check("move_mount", (libc) =>
+                libc.syscall(
+                  SYS_move_mount,
+                  "int",
+                  tree,
+                  "char *",
+                  "",
+                  "int",
+                  AT_FDCWD,
+                  "char *",
+                  path,
+                  "unsigned int",
+                  MOVE_MOUNT_F_EMPTY_PATH
+                )
+              )
+            ),
+          (tree) => Effect.sync(() => closeSync(tree))
+        ),
       unmount: (target) => Effect.asVoid(check("umount", (libc) => libc.mounts().unmount(target))),
       pipes: call("splice", (libc) => libc.pipes() ?? new PosixError({ call: "splice", code: "ENOSYS" })),
       mkfifo: (path, mode) => Effect.asVoid(check("mkfifo", (libc) => libc.mkfifo(path, mode))),
