@@ -29,8 +29,10 @@ export type Reaped = typeof Reaped.Type
 export const Exit = Schema.Struct({
   id: Schema.String,
   pid: Schema.Int,
-  ...Reaped.fields,
+  exitStatus: Reaped.fields.exitStatus,
+  exitedAt: Reaped.fields.exitedAt,
   oomKilled: Schema.Boolean,
+  source: Reaped.fields.source,
   oomCount: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(untold)),
   memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold))
 })
