@@ -28,7 +28,8 @@ export const usage = `npm run bench -- [options]
 
 const list = (text: string) => text.split(",").filter((word) => word !== "")
 
-const count = (option: string, text: string, least: number) =>
+/** A number of at least `least`. */
+export const count = (option: string, text: string, least: number) =>
   /^\d{1,6}$/.test(text) && Number(text) >= least
     ? Effect.succeed(Number(text))
     : Effect.fail(new Failure({ what: `--${option}`, problem: `expected a number from ${least}, got "${text}"` }))
