@@ -124,7 +124,8 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
     const memoryPeak = value(({ memory }) => memory.peak())
 
     return {
-      stats: Effect.withSpan(stats, "Cgroups.stats"),
+      // No span: it would cost as much as what it measures.
+      stats,
       pids: Effect.withSpan(pids, "Cgroups.pids"),
       processes: Effect.withSpan(processes, "Cgroups.processes"),
       oomKills: Effect.withSpan(oomKills, "Cgroups.oomKills"),
