@@ -17,8 +17,8 @@ export interface KeptFile {
   readonly close: () => void
 }
 
-/** The most files that are kept open; others are opened for each read. */
-const capacity = 2048
+/** The most files that are kept open, sixteen a container; others are opened for each read. Some systems allow a process 4096. */
+const capacity = 3072
 
 interface Kept {
   /** `null` while it is closed. */
