@@ -33,6 +33,6 @@ export const parse = Effect.fnUntraced(function* (defaults: Defaults) {
   return {
     runtime,
     containers: yield* count("containers", values.containers, 1),
-    times: yield* count(repeated.option, `${values[repeated.option]}`, 1)
+    times: yield* count(repeated.option, values[repeated.option], 1)
   }
 })

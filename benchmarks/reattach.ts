@@ -6,33 +6,18 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Effect, Result } from "effect"
 import { readFileSync } from "node:fs"
 import { dirname } from "node:path"
-import { parseArgs } from "node:util"
 import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, RuntimeName, Spec, Tasks } from "../src/index.ts"
-import { Failure, attempt } from "./Failure.ts"
+import * as Counts from "./Counts.ts"
+import { Failure } from "./Failure.ts"
 import * as Machine from "./Machine.ts"
 import { processesOf } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
 import * as Workspace from "./Workspace.ts"
 
-const usage = `node benchmarks/reattach.ts [options]
-  --runtime NAME     default crun
-  --containers N     default 200
-  --rounds N         how often the daemon is killed, default 3
-`
-
-const options = attempt("options", () => {
-  const { values } = parseArgs({
-    options: {
-      runtime: { type: "string", default: "crun" },
-      containers: { type: "string", default: "200" },
-      rounds: { type: "string", default: "3" }
-    }
-  })
-  const [containers, rounds] = [Number(values.containers), Number(values.rounds)]
-  if (!Number.isInteger(containers) || !Number.isInteger(rounds) || containers < 1 || rounds < 1) {
-    throw new Error(`numbers from 1 on\n${usage}`)
-  }
-  return { runtime: values.runtime, containers, rounds }
+const options = Counts.parse({
+  file: "reattach.ts",
+  containers: 200,
+  repeated: { option: "rounds", says: "how often the daemon is killed", times: 3 }
 })
 
 const kill = (folder: string) =>
@@ -96,9 +81,9 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, rou
 }, Effect.scoped)
 
 const bench = Effect.gen(function* () {
-  const { containers, rounds, runtime } = yield* options
+  const { containers, runtime, times } = yield* options
   if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
-  yield* Effect.mapError(measure(runtime, containers, rounds), (error) =>
+  yield* Effect.mapError(measure(runtime, containers, times), (error) =>
     error._tag === "Failure" ? error : new Failure({ what: "berth", problem: error.message })
   )
 })

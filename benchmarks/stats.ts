@@ -6,33 +6,18 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Result } from "effect"
 import { readFileSync } from "node:fs"
 import { dirname } from "node:path"
-import { parseArgs } from "node:util"
 import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, RuntimeName, Spec, Tasks } from "../src/index.ts"
-import { Failure, attempt } from "./Failure.ts"
+import * as Counts from "./Counts.ts"
+import { Failure } from "./Failure.ts"
 import * as Machine from "./Machine.ts"
 import { processesOf } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
 import * as Workspace from "./Workspace.ts"
 
-const usage = `node benchmarks/stats.ts [options]
-  --runtime NAME     default crun
-  --containers N     default 100
-  --samples N        of which one is taken a tenth of a second after the other, default 100
-`
-
-const options = attempt("options", () => {
-  const { values } = parseArgs({
-    options: {
-      runtime: { type: "string", default: "crun" },
-      containers: { type: "string", default: "100" },
-      samples: { type: "string", default: "100" }
-    }
-  })
-  const [containers, samples] = [Number(values.containers), Number(values.samples)]
-  if (!Number.isInteger(containers) || !Number.isInteger(samples) || containers < 1 || samples < 1) {
-    throw new Error(`numbers from 1 on\n${usage}`)
-  }
-  return { runtime: values.runtime, containers, samples }
+const options = Counts.parse({
+  file: "stats.ts",
+  containers: 100,
+  repeated: { option: "samples", says: "of which one is taken a tenth of a second after the other", times: 100 }
 })
 
 /** Milliseconds from one sample to the next. */
@@ -113,9 +98,9 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, sam
 }, Effect.scoped)
 
 const bench = Effect.gen(function* () {
-  const { containers, runtime, samples } = yield* options
+  const { containers, runtime, times } = yield* options
   if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
-  yield* measure(runtime, containers, samples)
+  yield* measure(runtime, containers, times)
 })
 
 bench.pipe(

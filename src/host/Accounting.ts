@@ -3,7 +3,7 @@
  * while init lives, a look before the end of a process finds what the watch has not heard of yet. How many were told is in the record of init, so that the
  * next host goes on from there.
  */
-import { Clock, DateTime, Effect, Option, Semaphore, Stream } from "effect"
+import { Clock, DateTime, Effect, Option, Scope, Semaphore, Stream } from "effect"
 import type { HostEvent } from "../schema/Host.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { Cgroup } from "../services/Cgroups.ts"
@@ -64,9 +64,13 @@ export const make = (options: {
     cgroup,
     catchUp: Effect.map(look, () => void (roseAt = Number.NEGATIVE_INFINITY)),
     watch: Effect.suspend(() =>
-      Effect.forkIn(
-        Stream.runForEach(cgroup.watchOom(told()), () => look),
-        init.scope
+      Effect.andThen(
+        // Also where its end never came to be known.
+        Scope.addFinalizer(init.scope, cgroup.ended),
+        Effect.forkIn(
+          Stream.runForEach(cgroup.watchOom(told()), () => look),
+          init.scope
+        )
       )
     ),
     endOfInit: Effect.fnUntraced(function* (reaped: Reaped) {

@@ -55,7 +55,8 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
     const before = (reaped: Reaped) => {
       if (container === undefined) return Effect.succeed(Accounting.unknown)
       if (execs === null) return container.accounting.endOfExec(reaped)
-      return execsGone(execs).pipe(
+      return container.accounting.cgroup.ended.pipe(
+        Effect.andThen(execsGone(execs)),
         // The count and the peak go with the cgroup, which the runtime takes away.
         Effect.andThen(container.accounting.endOfInit(reaped)),
         Effect.tap(() => Effect.forkIn(forget(container), live.scope))

@@ -20,7 +20,7 @@ export interface CgroupTarget {
 /** NotFound (kind `task`) where the container has no group of its own, or no longer; Unavailable where it cannot be read. */
 export type CgroupError = NotFound | Unavailable
 
-/** The groups of one container. It may be dropped without a word: what is open for it is the layer's. */
+/** The groups of one container. It may be dropped without a word: what is open for it is the layer's, and soon closed. */
 export interface Cgroup {
   readonly stats: Effect.Effect<Stats, CgroupError>
   /** Every process, those in groups below too, ascending. */
@@ -36,6 +36,8 @@ export interface Cgroup {
    * be preceded by a look at `oomKills`. Ends where there is no group, or once it is seen to be gone. The newest count replaces one that was not taken yet.
    */
   readonly watchOom: (known: number) => Stream.Stream<number>
+  /** To be told when init has ended, whose network would live on while it is open here. Numbers of the group can be read all the same. */
+  readonly ended: Effect.Effect<void>
 }
 
 export class Cgroups extends Context.Service<

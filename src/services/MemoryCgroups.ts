@@ -43,6 +43,7 @@ const make = Effect.gen(function* () {
         processes: Effect.map(group(id), ({ processes }) => processes),
         oomKills: Effect.map(group(id), ({ stats }) => stats.memory.oomKills),
         memoryPeak: Effect.map(group(id), ({ stats }) => stats.memory.peak),
+        ended: Effect.void,
         watchOom: (known) =>
           Stream.unwrap(
             Effect.map(PubSub.subscribe(changes), (subscription) => {

@@ -33,7 +33,8 @@ const withoutGroups = Layer.succeed(Cgroups)({
       processes: Effect.fail(gone),
       oomKills: Effect.fail(gone),
       memoryPeak: Effect.fail(gone),
-      watchOom: () => Stream.empty
+      watchOom: () => Stream.empty,
+      ended: Effect.void
     })
 })
 

@@ -2,7 +2,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, layer as suiteLayer } from "@effect/vitest"
 import { DateTime, Effect, Fiber, Layer, Result, Schedule, Stream } from "effect"
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from "node:fs"
 import { Berth, Containers, ExecId, ProcessSpec, Spec, Tasks } from "../../src/index.ts"
 import * as CgroupFs from "../../src/layers/cgroup/CgroupFs.ts"
 import { Cgroups } from "../../src/services/Cgroups.ts"
@@ -95,6 +95,32 @@ for (const runtime of ["runc", "crun"]) {
             assert.deepInclude(yield* Effect.flip<unknown, unknown, never>(read), { _tag: "NotFound", id })
           }
           assert.deepStrictEqual(yield* Stream.runCollect(cgroup.watchOom(0)), [])
+        })
+      )
+
+      it.effect("the network, of which nothing is held any more when init has ended", () =>
+        Effect.gen(function* () {
+          const { id, pid, tasks } = yield* running("sleep 100")
+          const held = () =>
+            readdirSync("/proc/self/fd").filter((fd) => {
+              try {
+                return readlinkSync(`/proc/self/fd/${fd}`) === `/proc/${pid}/net/dev`
+              } catch {
+                // That of the listing itself.
+                return false
+              }
+            }).length
+          for (let times = 0; times < 2; times++) {
+            const { network } = yield* tasks.stats(id)
+            assert.deepStrictEqual(
+              network?.map((found) => found.interface),
+              ["lo"]
+            )
+            assert.strictEqual(held(), 1)
+          }
+          yield* tasks.signal({ id, signal: 9 })
+          yield* tasks.wait({ id })
+          assert.strictEqual(held(), 0)
         })
       )
 

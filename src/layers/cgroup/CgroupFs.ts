@@ -39,7 +39,7 @@ const orNull = <A>(read: () => A): A | null => {
 
 const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
   // Plain files do not say that they were replaced.
-  const reader = Reader.make(root, root === "" ? yield* KeptFiles.make : null)
+  const reader = root === "" ? Reader.make(root, yield* KeptFiles.make) : Reader.make(root)
   const hierarchies = yield* Effect.try({ try: () => Hierarchies.make(reader), catch: unreadable })
   const machineAt = Machine.make(reader)
   const processesOf = Processes.make(reader)
@@ -48,31 +48,43 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
   const isThere = ({ v1, v2 }: Located) =>
     Object.values(v1).some((folder) => reader.exists(folder)) || (v2 !== null && reader.exists(v2))
 
-  /** All of a sample but whose and when; `null` where the group is gone. */
-  const sample = (located: Located, interfaces: Network.Interfaces, now: bigint) => {
-    const machine = machineAt(now)
-    const cpu = Cpu.read(reader, located)
-    const memory = Memory.read(reader, located, machine)
-    if (cpu.usage === null && memory.usage === null && !isThere(located)) return null
-    return {
-      cpu: { ...cpu, systemUsage: machine.cpuTime, onlineCpus: machine.onlineCpus },
-      memory,
-      pids: Pids.read(reader, located),
-      io: Devices.io(reader, located),
-      hugetlb: Devices.hugetlb(reader, located, machine.hugePages),
-      network: interfaces(),
-      pressure: Devices.pressures(reader, located)
+  /** The groups of a container and what is read of them. */
+  const groupsAt = (located: Located) => {
+    const [cpuNow, memory] = [Cpu.make(reader, located), Memory.make(reader, located)]
+    const [pids, io] = [Pids.make(reader, located), Devices.io(reader, located)]
+    const [hugetlb, pressures] = [Devices.hugetlb(reader, located), Devices.pressures(reader, located)]
+    /** All of a sample but whose and when; `null` where the group is gone. */
+    const sample = (network: Network.Network, now: bigint) => {
+      const machine = machineAt(now)
+      const cpu = cpuNow()
+      const used = memory.stats(machine)
+      if (cpu.usage === null && used.usage === null && !isThere(located)) return null
+      return {
+        cpu: { ...cpu, systemUsage: machine.cpuTime, onlineCpus: machine.onlineCpus },
+        memory: used,
+        pids: pids(),
+        io: io(),
+        hugetlb: hugetlb(machine.hugePages),
+        network: network.interfaces(),
+        pressure: pressures()
+      }
     }
+    return { located, memory, sample }
   }
+  type Groups = ReturnType<typeof groupsAt>
 
   const attach = (target: CgroupTarget): Cgroup => {
     const { containerId } = target
-    const interfaces = orNull(() => Network.make(reader, target.pid)) ?? Network.none
-    let located = orNull(() => hierarchies.locate(target))
+    const network = orNull(() => Network.make(reader, target.pid)) ?? Network.none
+    const groupsOf = (where: CgroupTarget) => {
+      const located = hierarchies.locate(where)
+      return located === null ? null : groupsAt(located)
+    }
+    let groups = orNull(() => groupsOf(target))
     // Not by the pid again: it may be somebody else's by now.
-    const locate = () => (located ??= hierarchies.locate({ ...target, pid: null }))
+    const locate = () => (groups ??= groupsOf({ ...target, pid: null }))
 
-    const attempt = <A>(read: (located: Located) => A | null): Effect.Effect<A, CgroupError> => {
+    const attempt = <A>(read: (groups: Groups) => A | null): Effect.Effect<A, CgroupError> => {
       try {
         const where = locate()
         const found = where === null ? null : read(where)
@@ -86,33 +98,34 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
           : new Unavailable({ what: "cgroups", problem: "none are mounted", mend: null })
       )
     }
-    const reading = <A>(read: (located: Located) => A | null) => Effect.suspend(() => attempt(read))
+    const reading = <A>(read: (groups: Groups) => A | null) => Effect.suspend(() => attempt(read))
     /** For values that may be missing from a group that is there. */
-    const value = <A>(read: (located: Located) => A): Effect.Effect<A, CgroupError> =>
+    const value = <A>(read: (groups: Groups) => A): Effect.Effect<A, CgroupError> =>
       Effect.map(
-        reading((where) => (isThere(where) ? { read: read(where) } : null)),
+        reading((where) => (isThere(where.located) ? { read: read(where) } : null)),
         (found) => found.read
       )
 
     // In one step: a hundred of these are taken each second.
     const stats = Effect.clockWith((clock) =>
-      attempt((where): Stats | null => {
+      attempt(({ sample }): Stats | null => {
         const readAt = DateTime.makeUnsafe(clock.currentTimeMillisUnsafe())
-        const found = sample(where, interfaces, clock.monotonicTimeNanosUnsafe())
+        const found = sample(network, clock.monotonicTimeNanosUnsafe())
         return found === null ? null : { containerId, readAt, ...found }
       })
     )
-    const pids = reading((where) => Pids.list(reader, where))
+    const pids = reading(({ located }) => Pids.list(reader, located))
     const processes = Effect.gen(function* () {
       const found = yield* pids
       const now = yield* Clock.currentTimeMillis
       return yield* reading(() => processesOf(found, now))
     })
-    const oomKills = value((where) => Memory.oomKills(reader, where))
-    const memoryPeak = value((where) => Memory.peak(reader, where))
+    const oomKills = value(({ memory }) => memory.oomKills())
+    const memoryPeak = value(({ memory }) => memory.peak())
 
     return {
-      stats: Effect.withSpan(stats, "Cgroups.stats"),
+      // No span: it would cost as much as what it measures.
+      stats,
       pids: Effect.withSpan(pids, "Cgroups.pids"),
       processes: Effect.withSpan(processes, "Cgroups.processes"),
       oomKills: Effect.withSpan(oomKills, "Cgroups.oomKills"),
@@ -121,10 +134,11 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
         Stream.suspend(() => {
           const where = orNull(locate)
           if (where === null) return Stream.empty
-          const file = Memory.oomFile(where)
-          const count = () => orNull(() => Memory.oomKills(reader, where))
+          const file = Memory.oomFile(where.located)
+          const count = () => orNull(where.memory.oomKills)
           return watchOom({ count, file: file === null ? null : root + file }, known)
-        })
+        }),
+      ended: Effect.sync(network.end)
     }
   }
 

@@ -5,7 +5,7 @@
 import type { CgroupTarget } from "../../services/Cgroups.ts"
 import type { Reader } from "./Reader.ts"
 
-export const controllers = ["cpu", "cpuacct", "memory", "pids", "blkio", "hugetlb", "freezer"] as const
+export const controllers = ["cpu", "cpuacct", "memory", "pids", "blkio", "hugetlb", "freezer", "cpuset"] as const
 export type Controller = (typeof controllers)[number]
 
 interface Mount {

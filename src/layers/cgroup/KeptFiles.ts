@@ -4,71 +4,90 @@
  */
 import { Effect, Latch } from "effect"
 import type { Scope } from "effect"
-import { closeSync, openSync, readSync } from "node:fs"
+import { closeSync, openSync } from "node:fs"
 import { codeOf } from "../posix/Libc.ts"
 
-/** Fills the buffer as far as one read does, and gives the number of bytes. Throws what the system answers. */
-export type Read = (path: string, buffer: Buffer) => number
+/** A file, or a folder. It may be dropped without a word. */
+export interface KeptFile {
+  /** Has its descriptor used, which is opened where it is not. Throws what the system answers. */
+  readonly use: <A>(work: (fd: number) => A) => A
+  /** How often it has been opened so far. */
+  readonly opened: () => number
+  /** Until it is used again. */
+  readonly close: () => void
+}
 
-/** The most files that are kept open; others are opened for each read. */
-const capacity = 2048
+/** The most files that are kept open, sixteen a container; others are opened for each read. Some systems allow a process 4096. */
+const capacity = 3072
 
 interface Kept {
-  readonly fd: number
+  /** `null` while it is closed. */
+  fd: number | null
+  opened: number
   used: boolean
 }
 
-const readOnce: Read = (path, buffer) => {
+const useOnce = <A>(path: string, work: (fd: number) => A): A => {
   const fd = openSync(path, "r")
   try {
-    return readSync(fd, buffer, 0, buffer.length, 0)
+    return work(fd)
   } finally {
     closeSync(fd)
   }
 }
 
 /** Closes everything with the scope. */
-export const make: Effect.Effect<Read, never, Scope.Scope> = Effect.gen(function* () {
-  const files = yield* Effect.acquireRelease(
-    Effect.sync(() => new Map<string, Kept>()),
-    (files) => Effect.sync(() => files.forEach(({ fd }) => closeSync(fd)))
-  )
+export const make: Effect.Effect<(path: string) => KeptFile, never, Scope.Scope> = Effect.gen(function* () {
+  const open = new Set<Kept>()
   const some = yield* Latch.make()
 
-  const close = (path: string, { fd }: Kept) => {
-    files.delete(path)
-    closeSync(fd)
+  const close = (file: Kept) => {
+    open.delete(file)
+    if (file.fd !== null) closeSync(file.fd)
+    file.fd = null
   }
+  yield* Effect.addFinalizer(() => Effect.sync(() => open.forEach(close)))
   const sweep = Effect.suspend(() => {
-    for (const [path, kept] of files) {
-      if (kept.used) kept.used = false
-      else close(path, kept)
+    for (const file of open) {
+      if (file.used) file.used = false
+      else close(file)
     }
-    return files.size === 0 ? some.close : Effect.void
+    return open.size === 0 ? some.close : Effect.void
   })
   yield* Effect.forkScoped(Effect.forever(some.whenOpen(Effect.andThen(Effect.sleep("10 seconds"), sweep))))
 
-  return (path, buffer) => {
-    const known = files.get(path)
-    if (known !== undefined) {
-      try {
-        known.used = true
-        return readSync(known.fd, buffer, 0, buffer.length, 0)
-      } catch (error) {
-        close(path, known)
-        // The group is gone; another of the same name may be there by now.
-        if (codeOf(error) !== "ENODEV") throw error
-      }
-    }
-    if (files.size >= capacity) return readOnce(path, buffer)
-    const kept = { fd: openSync(path, "r"), used: true }
-    files.set(path, kept)
+  const reopen = <A>(path: string, file: Kept, work: (fd: number) => A): A => {
+    file.opened++
+    if (open.size >= capacity) return useOnce(path, work)
+    const fd = openSync(path, "r")
+    file.fd = fd
+    open.add(file)
     some.openUnsafe()
     try {
-      return readSync(kept.fd, buffer, 0, buffer.length, 0)
+      return work(fd)
     } catch (error) {
-      close(path, kept)
+      close(file)
       throw error
+    }
+  }
+
+  return (path) => {
+    const file: Kept = { fd: null, opened: 0, used: false }
+    return {
+      use: (work) => {
+        file.used = true
+        if (file.fd === null) return reopen(path, file, work)
+        try {
+          return work(file.fd)
+        } catch (error) {
+          close(file)
+          // The group is gone; another of the same name may be there by now.
+          if (codeOf(error) === "ENODEV") return reopen(path, file, work)
+          throw error
+        }
+      },
+      opened: () => file.opened,
+      close: () => close(file)
     }
   }
 })

@@ -1,7 +1,8 @@
 /** What a sample needs to know of the whole machine. Kept for a moment, so that a round over many containers reads it a few times only. */
+import * as Bytes from "./Bytes.ts"
 import { tick } from "./Cpu.ts"
-import { amount, field, rows, times } from "./Parse.ts"
-import type { Reader } from "./Reader.ts"
+import { times } from "./Parse.ts"
+import type { File, Reader } from "./Reader.ts"
 
 export interface Machine {
   /** Nanoseconds of all processors together, idle or not. */
@@ -26,34 +27,58 @@ const sizeName = (folder: string): string => {
   return kilobytes >= 1 << 10 ? `${kilobytes >> 10}MB` : `${kilobytes}KB`
 }
 
-const read = (reader: Reader): Machine => {
-  const lines = rows(reader.once("/proc/stat") ?? "").filter(([name = ""]) => name.startsWith("cpu"))
-  const meminfo = reader.once("/proc/meminfo")
-  // Time of guests is in user time already.
-  const ticks = lines[0]?.slice(1, 9) ?? []
-  return {
-    cpuTime: ticks.reduce((total, value) => total + Number(value), 0) * tick,
-    onlineCpus: Math.max(1, lines.length - 1),
-    memory: times(kilobytes(meminfo, "MemTotal:"), 1024) ?? 0,
-    swap: times(kilobytes(meminfo, "SwapTotal:"), 1024) ?? 0,
-    hugePages: reader
-      .folders(sizes)
-      .filter((size) =>
-        ["nr_hugepages", "nr_overcommit_hugepages"].some(
-          (pool) => (amount(reader.once(`${sizes}/${size}/${pool}`)) ?? 0) > 0
-        )
-      )
-      .map(sizeName)
+const cpuWord = Buffer.from("cpu", "latin1")
+
+/** Of /proc/stat, which begins with a line of ticks for all processors and one for each. */
+const processors: Bytes.Parse<{ readonly ticks: number; readonly lines: number }> = (bytes, length) => {
+  let [ticks, lines] = [0, 0]
+  Bytes.eachLine(bytes, length, (start, end) => {
+    if (!Bytes.isWord(bytes, start, start + cpuWord.length, cpuWord)) return
+    lines++
+    if (lines > 1) return
+    let at = Bytes.wordEnd(bytes, start, end)
+    // Time of guests, which comes after these, is in user time already.
+    for (let kinds = 8; kinds > 0; kinds--) {
+      const from = Bytes.nextWord(bytes, at, end)
+      at = Bytes.wordEnd(bytes, from, end)
+      ticks += Bytes.number(bytes, from, at) ?? 0
+    }
+  })
+  return { ticks, lines }
+}
+
+/** In kibibytes. */
+const totals = Bytes.fields("MemTotal:", "SwapTotal:")
+
+const isPositive = (file: File) => (file.read(Bytes.amount) ?? 0) > 0
+
+const readerOf = (reader: Reader) => {
+  const [stat, meminfo] = [reader.file("/proc/stat"), reader.file("/proc/meminfo")]
+  // The sizes are those of the processor; pools come and go.
+  const pools = reader.folders(sizes).map((size) => ({
+    size: sizeName(size),
+    files: ["nr_hugepages", "nr_overcommit_hugepages"].map((pool) => reader.file(`${sizes}/${size}/${pool}`))
+  }))
+  return (): Machine => {
+    const { lines, ticks } = stat.read(processors) ?? { lines: 0, ticks: 0 }
+    const [memory = null, swap = null] = meminfo.read(totals) ?? []
+    return {
+      cpuTime: ticks * tick,
+      onlineCpus: Math.max(1, lines - 1),
+      memory: times(memory, 1024) ?? 0,
+      swap: times(swap, 1024) ?? 0,
+      hugePages: pools.flatMap(({ files, size }) => (files.some(isPositive) ? [size] : []))
+    }
   }
 }
 
-const kilobytes = (meminfo: string | null, key: string) => field(meminfo?.replaceAll(" kB", "") ?? null, key)
-
 /** Gives the machine as it was at most a moment before `now`, a time in nanoseconds. */
 export const make = (reader: Reader) => {
+  let read: (() => Machine) | null = null
   let last: { readonly at: bigint; readonly machine: Machine } | null = null
   return (now: bigint): Machine => {
-    if (last === null || now - last.at > freshness) last = { at: now, machine: read(reader) }
+    read ??= readerOf(reader)
+    if (last === null || now - last.at > freshness) last = { at: now, machine: read() }
     return last.machine
   }
 }

@@ -1,9 +1,21 @@
 /** Memory of a group: how much, of what kind, up to what limit, and how often the kernel killed for it. */
 import type { MemoryStats } from "../../schema/Stats.ts"
+import * as Bytes from "./Bytes.ts"
 import type { Located } from "./Hierarchies.ts"
 import type { Machine } from "./Machine.ts"
-import { amount, field } from "./Parse.ts"
-import type { Reader } from "./Reader.ts"
+import type { File, Reader } from "./Reader.ts"
+
+type Amount = number | null
+
+/** Of one container, each read when it is asked for. */
+export interface MemoryFiles {
+  /** Every field but `limit` is `null` where the container has no group that counts memory. */
+  readonly stats: (machine: Machine) => MemoryStats
+  /** Kills alone; `null` where nobody counts them, or the group is gone. */
+  readonly oomKills: () => Amount
+  /** The peak alone. */
+  readonly peak: () => Amount
+}
 
 const nothing: Omit<MemoryStats, "limit"> = {
   usage: null,
@@ -19,97 +31,151 @@ const nothing: Omit<MemoryStats, "limit"> = {
   events: { low: null, high: null, max: null, oom: null, oomGroupKill: null }
 }
 
-const workingSet = (usage: number | null, droppable: number | null) =>
+const workingSet = (usage: Amount, droppable: Amount) =>
   usage === null || droppable === null ? null : Math.max(0, usage - droppable)
 
+const killed = Bytes.fields("oom_kill")
+const first = (found: ReadonlyArray<Amount> | null): Amount => found?.[0] ?? null
+
 /** Version 1 counts a kill in the victim's own group only, so those below are added up. */
-const killsV1 = (reader: Reader, folder: string): number | null => {
-  const own = field(reader.once(`${folder}/memory.oom_control`), "oom_kill")
-  if (own === null) return null
-  return reader.folders(folder).reduce((total, name) => total + (killsV1(reader, `${folder}/${name}`) ?? 0), own)
+const killsV1 = (reader: Reader, folder: string): (() => Amount) => {
+  const control = reader.file(`${folder}/memory.oom_control`)
+  const group = reader.folder(folder)
+  let opened = 0
+  let below: ReadonlyMap<string, () => Amount> = new Map()
+  return () => {
+    const own = first(control.read(killed))
+    if (own === null) return null
+    // That a group was removed and made again is told by its files, not by its folder.
+    if (opened !== control.opened()) group.close()
+    opened = control.opened()
+    const names = group.folders()
+    if (names.length === 0) return own
+    const known = below
+    below = new Map(names.map((name) => [name, known.get(name) ?? killsV1(reader, `${folder}/${name}`)] as const))
+    return Array.from(below.values()).reduce((total, kills) => total + (kills() ?? 0), own)
+  }
 }
 
-const readV1 = (reader: Reader, folder: string, machine: Machine): MemoryStats => {
-  const usage = amount(reader.once(`${folder}/memory.usage_in_bytes`))
-  const stat = reader.once(`${folder}/memory.stat`)
-  const limit = field(stat, "hierarchical_memory_limit") ?? Number.POSITIVE_INFINITY
-  // Counts memory and swap together, and is missing where the kernel does not account for swap.
-  const both = field(stat, "hierarchical_memsw_limit")
-  return {
-    usage,
-    workingSet: workingSet(usage, field(stat, "total_inactive_file")),
-    cache: field(stat, "total_cache"),
-    rss: field(stat, "total_rss"),
-    swap: both === null ? null : field(stat, "total_swap"),
-    limit: Math.min(limit, machine.memory),
-    swapLimit: both === null ? null : Math.min(Number.isFinite(both) ? Math.max(0, both - limit) : both, machine.swap),
-    peak: amount(reader.once(`${folder}/memory.max_usage_in_bytes`)),
-    pageFaults: field(stat, "total_pgfault"),
-    majorPageFaults: field(stat, "total_pgmajfault"),
-    oomKills: killsV1(reader, folder),
-    events: nothing.events
+const statV1 = Bytes.fields(
+  "hierarchical_memory_limit",
+  "hierarchical_memsw_limit",
+  "total_cache",
+  "total_rss",
+  "total_swap",
+  "total_pgfault",
+  "total_pgmajfault",
+  "total_inactive_file"
+)
+
+const makeV1 = (reader: Reader, folder: string): MemoryFiles => {
+  const usageFile = reader.file(`${folder}/memory.usage_in_bytes`)
+  const statFile = reader.file(`${folder}/memory.stat`)
+  const peakFile = reader.file(`${folder}/memory.max_usage_in_bytes`)
+  const oomKills = killsV1(reader, folder)
+  const peak = () => peakFile.read(Bytes.amount)
+  const stats = (machine: Machine): MemoryStats => {
+    const usage = usageFile.read(Bytes.amount)
+    const [
+      ownLimit = null,
+      // Counts memory and swap together, and is missing where the kernel does not account for swap.
+      both = null,
+      cache = null,
+      rss = null,
+      swap = null,
+      pageFaults = null,
+      majorPageFaults = null,
+      droppable = null
+    ] = statFile.read(statV1) ?? []
+    const limit = ownLimit ?? Number.POSITIVE_INFINITY
+    return {
+      usage,
+      workingSet: workingSet(usage, droppable),
+      cache,
+      rss,
+      swap: both === null ? null : swap,
+      limit: Math.min(limit, machine.memory),
+      swapLimit:
+        both === null ? null : Math.min(Number.isFinite(both) ? Math.max(0, both - limit) : both, machine.swap),
+      peak: peak(),
+      pageFaults,
+      majorPageFaults,
+      oomKills: oomKills(),
+      events: nothing.events
+    }
   }
+  return { stats, oomKills, peak }
 }
 
 /** The least of a limit's values from the group up to the top; `null` where the file does not exist. */
-const tightest = (reader: Reader, { top, v2 }: Located, file: string): number | null => {
-  let least: number | null = null
-  for (let folder = v2 ?? top; folder.length > top.length; folder = folder.slice(0, folder.lastIndexOf("/"))) {
-    const limit = amount(reader.once(`${folder}/${file}`))
-    if (limit === null) break
-    least = Math.min(least ?? limit, limit)
+const tightest = (reader: Reader, folder: string, top: string, name: string): (() => Amount) => {
+  const files: Array<File> = []
+  for (let at = folder; at.length > top.length; at = at.slice(0, at.lastIndexOf("/"))) {
+    files.push(reader.file(`${at}/${name}`))
   }
-  return least
+  return () => {
+    let least: Amount = null
+    for (const file of files) {
+      const limit = file.read(Bytes.amount)
+      if (limit === null) break
+      least = Math.min(least ?? limit, limit)
+    }
+    return least
+  }
 }
 
-const readV2 = (reader: Reader, located: Located, folder: string, machine: Machine): MemoryStats => {
-  const usage = amount(reader.once(`${folder}/memory.current`))
-  if (usage === null) return { ...nothing, limit: machine.memory }
-  const stat = reader.once(`${folder}/memory.stat`)
-  const events = reader.once(`${folder}/memory.events`)
-  const swap = amount(reader.once(`${folder}/memory.swap.current`))
-  return {
-    usage,
-    workingSet: workingSet(usage, field(stat, "inactive_file")),
-    cache: field(stat, "file"),
-    rss: field(stat, "anon"),
-    swap,
-    limit: Math.min(tightest(reader, located, "memory.max") ?? machine.memory, machine.memory),
-    swapLimit:
-      swap === null ? null : Math.min(tightest(reader, located, "memory.swap.max") ?? machine.swap, machine.swap),
-    peak: amount(reader.once(`${folder}/memory.peak`)),
-    pageFaults: field(stat, "pgfault"),
-    majorPageFaults: field(stat, "pgmajfault"),
-    oomKills: field(events, "oom_kill"),
-    events: {
-      low: field(events, "low"),
-      high: field(events, "high"),
-      max: field(events, "max"),
-      oom: field(events, "oom"),
-      oomGroupKill: field(events, "oom_group_kill")
+const statV2 = Bytes.fields("anon", "file", "inactive_file", "pgfault", "pgmajfault")
+const eventsV2 = Bytes.fields("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
+
+const makeV2 = (reader: Reader, folder: string, top: string): MemoryFiles => {
+  const file = (name: string) => reader.file(`${folder}/memory.${name}`)
+  const [usageFile, statFile, eventsFile, swapFile, peakFile] = [
+    file("current"),
+    file("stat"),
+    file("events"),
+    file("swap.current"),
+    file("peak")
+  ]
+  const limit = tightest(reader, folder, top, "memory.max")
+  const swapLimit = tightest(reader, folder, top, "memory.swap.max")
+  const peak = () => peakFile.read(Bytes.amount)
+  const stats = (machine: Machine): MemoryStats => {
+    const usage = usageFile.read(Bytes.amount)
+    if (usage === null) return { ...nothing, limit: machine.memory }
+    const [rss = null, cache = null, droppable = null, pageFaults = null, majorPageFaults = null] =
+      statFile.read(statV2) ?? []
+    const [low = null, high = null, max = null, oom = null, oomKills = null, oomGroupKill = null] =
+      eventsFile.read(eventsV2) ?? []
+    const swap = swapFile.read(Bytes.amount)
+    return {
+      usage,
+      workingSet: workingSet(usage, droppable),
+      cache,
+      rss,
+      swap,
+      limit: Math.min(limit() ?? machine.memory, machine.memory),
+      swapLimit: swap === null ? null : Math.min(swapLimit() ?? machine.swap, machine.swap),
+      peak: peak(),
+      pageFaults,
+      majorPageFaults,
+      oomKills,
+      events: { low, high, max, oom, oomGroupKill }
     }
   }
+  return { stats, oomKills: () => first(eventsFile.read(killed)), peak }
 }
 
-/** Every field but `limit` is `null` where the container has no group that counts memory. */
-export const read = (reader: Reader, located: Located, machine: Machine): MemoryStats => {
-  if (located.v1.memory !== undefined) return readV1(reader, located.v1.memory, machine)
-  if (located.v2 !== null) return readV2(reader, located, located.v2, machine)
-  return { ...nothing, limit: machine.memory }
+const none: MemoryFiles = {
+  stats: (machine) => ({ ...nothing, limit: machine.memory }),
+  oomKills: () => null,
+  peak: () => null
 }
 
-/** Kills alone; `null` where nobody counts them, or the group is gone. */
-export const oomKills = (reader: Reader, { v1, v2 }: Located): number | null => {
-  if (v1.memory !== undefined) return killsV1(reader, v1.memory)
-  return v2 === null ? null : field(reader.once(`${v2}/memory.events`), "oom_kill")
+export const make = (reader: Reader, { top, v1, v2 }: Located): MemoryFiles => {
+  if (v1.memory !== undefined) return makeV1(reader, v1.memory)
+  return v2 === null ? none : makeV2(reader, v2, top)
 }
 
 /** The file that the kernel marks as changed at a kill: only version 2 has one. */
 export const oomFile = ({ v1, v2 }: Located): string | null =>
   v1.memory === undefined && v2 !== null ? `${v2}/memory.events` : null
-
-/** The peak alone. */
-export const peak = (reader: Reader, { v1, v2 }: Located): number | null => {
-  if (v1.memory !== undefined) return amount(reader.once(`${v1.memory}/memory.max_usage_in_bytes`))
-  return v2 === null ? null : amount(reader.once(`${v2}/memory.peak`))
-}

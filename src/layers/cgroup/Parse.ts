@@ -23,19 +23,6 @@ export const field = (text: string | null, key: string): number | null => {
   return amount(text.slice(start, end === -1 ? undefined : end))
 }
 
-/** The value of a key in words of `key=value`. */
-export const word = (words: ReadonlyArray<string>, key: string): number | null => {
-  const found = words.find((candidate) => candidate.startsWith(`${key}=`))
-  return found === undefined ? null : amount(found.slice(key.length + 1))
-}
-
-/** Lines as words; blank ones are left out. */
-export const rows = (text: string): ReadonlyArray<ReadonlyArray<string>> =>
-  text
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([first]) => first !== "")
-
 /** `value` times `unit`; `null` stays. */
 export const times = (value: number | null, unit: number): number | null => (value === null ? null : value * unit)
 

@@ -1,19 +1,19 @@
 /** The processes of a container: the list, and how many there may be. */
 import type { PidsStats } from "../../schema/Stats.ts"
+import * as Bytes from "./Bytes.ts"
 import type { Located } from "./Hierarchies.ts"
-import { amount, finite } from "./Parse.ts"
+import { finite } from "./Parse.ts"
 import type { Reader } from "./Reader.ts"
 
 const folderOf = ({ v1, v2 }: Located): string | null => v1.pids ?? v2
 
-/** Number and limit of tasks. */
-export const read = (reader: Reader, located: Located): PidsStats => {
+/** Reads number and limit of tasks now. */
+export const make = (reader: Reader, located: Located): (() => PidsStats) => {
   const folder = folderOf(located)
-  if (folder === null) return { current: null, limit: null }
-  return {
-    current: amount(reader.once(`${folder}/pids.current`)),
-    limit: finite(amount(reader.once(`${folder}/pids.max`)))
-  }
+  if (folder === null) return () => ({ current: null, limit: null })
+  const current = reader.file(`${folder}/pids.current`)
+  const limit = reader.file(`${folder}/pids.max`)
+  return () => ({ current: current.read(Bytes.amount), limit: finite(limit.read(Bytes.amount)) })
 }
 
 /** `null` once the group is gone. A process of a pid namespace that we cannot see into shows as 0. */

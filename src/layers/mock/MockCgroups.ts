@@ -98,6 +98,7 @@ const make = Effect.gen(function* () {
       processes: reading(({ procs }) => Array.from(procs, infoOf)),
       oomKills: reading(({ oomKills }) => oomKills),
       memoryPeak: reading(peakOf),
+      ended: Effect.void,
       watchOom: (known) =>
         Stream.unwrap(
           Effect.map(PubSub.subscribe(machine.changes), (subscription) => {

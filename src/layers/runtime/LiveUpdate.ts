@@ -10,7 +10,7 @@ import type { Resources } from "../../schema/Resources.ts"
 import type { DriverError } from "../../services/OciRuntime.ts"
 import { flatten, unflatten, unlimited } from "../../spec/Limits.ts"
 import type { Limits } from "../../spec/Limits.ts"
-import type { Where } from "../cgroup/limits/Groups.ts"
+import type { Where } from "../cgroup/limits/LimitFiles.ts"
 import * as LimitFiles from "../cgroup/limits/LimitFiles.ts"
 import { codeOf } from "../posix/Libc.ts"
 

@@ -281,6 +281,16 @@ describe("CgroupFs", () => {
     })
   )
 
+  it.effect("shows no network any more once it is told that init has ended, and the rest all the same", () =>
+    Effect.gen(function* () {
+      const cgroup = yield* open(yield* cgroupTree("v2"))
+      const before = yield* cgroup.stats
+      assert.isNotNull(before.network)
+      yield* cgroup.ended
+      assert.deepStrictEqual(yield* cgroup.stats, { ...before, network: null })
+    })
+  )
+
   it.effect("is Unavailable, not missing, on a machine without cgroups", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip((yield* open(yield* cgroupTree(), { cgroupsPath: "/x" })).stats)

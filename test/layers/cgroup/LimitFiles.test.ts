@@ -3,7 +3,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { locate } from "../../../src/layers/cgroup/limits/Groups.ts"
 import * as LimitFiles from "../../../src/layers/cgroup/limits/LimitFiles.ts"
 import { toWeight } from "../../../src/layers/cgroup/limits/V2.ts"
 import { cgroupTree } from "../../support/cgroupTree.ts"
@@ -112,16 +111,31 @@ describe("the groups of a container", () => {
     Effect.gen(function* () {
       const { tree } = yield* version2()
       const found = (cgroupsPath: string | null, of: number | null) =>
-        locate({ root: tree.root, pid: of, cgroupsPath }).v2?.slice(tree.root.length) ?? null
-      assert.strictEqual(found(own, null), `/sys/fs/cgroup${own}`)
-      assert.strictEqual(found(null, pid), `/sys/fs/cgroup${own}`)
+        LimitFiles.open({ root: tree.root, pid: of, cgroupsPath })?.read().get("blockIO.weight") ?? null
+      assert.strictEqual(found(own, null), 100)
+      assert.strictEqual(found(null, pid), 100)
       assert.isNull(found("/not/there", pid))
+      // Init has moved itself below, where nothing is limited.
+      tree.write("proc/4242/cgroup", `0::${own}/init.scope\n`)
+      assert.strictEqual(found(own, pid), 100)
+      assert.isNull(found(null, pid))
       tree.write("proc/4242/cgroup", "0::/system.slice/berth.service\n")
       assert.isNull(found(null, pid))
       tree.write("proc/4242/cgroup", "0::/\n")
       assert.isNull(found(null, pid))
       tree.write("proc/4242/cgroup", "0::/../../etc\n")
       assert.isNull(found(null, pid))
+    })
+  )
+
+  it.effect("are found in each hierarchy of version 1, that of processor sets too", () =>
+    Effect.gen(function* () {
+      const tree = yield* cgroupTree("hybrid")
+      const mounts = readFileSync(join(tree.root, "proc/self/mountinfo"), "utf8")
+      tree.write("proc/self/mountinfo", `${mounts}51 31 0:51 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n`)
+      tree.write("sys/fs/cgroup/cpuset/berth--default--web/cpuset.cpus", "0-1\n")
+      const files = LimitFiles.open({ root: tree.root, pid, cgroupsPath: "/berth--default--web" })
+      assert.deepStrictEqual([files?.read().get("cpu.cpus"), files?.read().get("pids.limit")], ["0-1", 100])
     })
   )
 

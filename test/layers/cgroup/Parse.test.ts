@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Devices from "../../../src/layers/cgroup/Devices.ts"
+import * as Network from "../../../src/layers/cgroup/Network.ts"
 import { amount, field, finite } from "../../../src/layers/cgroup/Parse.ts"
 
 describe("Parse", () => {
@@ -31,7 +31,7 @@ describe("Parse", () => {
 
   it("reads an interface whose name holds a colon, and counters that touch it", () => {
     const text = "head|\n face |x\n eth0:1:123456789 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
-    assert.deepStrictEqual(Devices.network(text), [
+    assert.deepStrictEqual(Network.parse(Buffer.from(text), text.length), [
       {
         interface: "eth0:1",
         rxBytes: 123456789,

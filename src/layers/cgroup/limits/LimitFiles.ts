@@ -4,11 +4,26 @@
  */
 import type { Limits } from "../../../spec/Limits.ts"
 import { codeOf } from "../../posix/Libc.ts"
-import type { Groups, Where } from "./Groups.ts"
-import { locate } from "./Groups.ts"
+import * as Hierarchies from "../Hierarchies.ts"
+import * as Reader from "../Reader.ts"
 import type { Knob } from "./Knob.ts"
 import * as V1 from "./V1.ts"
 import * as V2 from "./V2.ts"
+
+export interface Where {
+  /** A folder that stands for `/`, with `proc` and `sys` in it. */
+  readonly root: string
+  /** Of init, alive; `null` where it is not known. */
+  readonly pid: number | null
+  readonly cgroupsPath: string | null
+}
+
+/** Folders of groups, as this process opens them. */
+interface Groups {
+  /** Of version 1, by controller. */
+  readonly v1: ReadonlyMap<string, string>
+  readonly v2: string | null
+}
 
 /** What the kernel did not take. */
 export interface Refusal {
@@ -86,7 +101,13 @@ const make = ({ v1, v2 }: Groups): LimitFiles => {
 }
 
 /** The files of a container; null where it has no group of its own. */
-export const open = (where: Where): LimitFiles | null => {
-  const groups = locate(where)
-  return groups.v1.size === 0 && groups.v2 === null ? null : make(groups)
+export const open = ({ cgroupsPath, pid, root }: Where): LimitFiles | null => {
+  // A path that the specification names counts alone: init may have moved itself below it, or its pid be somebody else's.
+  const named = cgroupsPath?.startsWith("/") ?? false
+  const located = Hierarchies.make(Reader.make(root)).locate({ cgroupsPath, pid: named ? null : pid })
+  if (located === null) return null
+  return make({
+    v1: new Map(Object.entries(located.v1).map(([name, folder]) => [name, root + folder])),
+    v2: located.v2 === null ? null : root + located.v2
+  })
 }
