@@ -14,6 +14,12 @@ const pause = "5 millis"
 
 const isStopped = ({ state }: Proc.Stat) => state === "T" || state === "t"
 
+/** Those that still run. Whoever waits for a child of vfork(2) to execute its program, which was stopped before it could, does nothing either. */
+export const running = (all: ReadonlyArray<Proc.Stat>): ReadonlyArray<Proc.Stat> => {
+  const waitedFor = new Set(all.flatMap((one) => (one.forkedOnly && isStopped(one) ? [one.parent] : [])))
+  return all.filter((one) => !isStopped(one) && !(one.state === "D" && waitedFor.has(one.pid)))
+}
+
 /** The processes that live, leaders first where they do. */
 export const members = Effect.fnUntraced(function* (leaders: ReadonlyArray<Identity>) {
   const bootId = yield* Proc.bootId
@@ -69,8 +75,10 @@ export const kill = (leaders: ReadonlyArray<Identity>, deadline: Duration.Input)
 
 /** Stops all of them, also those that are born meanwhile. False where one was not stopped at the deadline. */
 export const stop = (leaders: ReadonlyArray<Identity>, deadline: Duration.Input) =>
-  until(leaders, sigstop, (all) => all.filter((one) => !isStopped(one)), deadline)
+  until(leaders, sigstop, running, deadline)
 
-/** Lets all of them go on. */
-export const resume = (leaders: ReadonlyArray<Identity>, deadline: Duration.Input) =>
-  until(leaders, sigcont, (all) => all.filter(isStopped), deadline)
+/** Lets all of them go on, also those that would stop only later. */
+export const resume = Effect.fnUntraced(function* (leaders: ReadonlyArray<Identity>, deadline: Duration.Input) {
+  yield* send(yield* members(leaders), sigcont)
+  return yield* until(leaders, sigcont, (all) => all.filter(isStopped), deadline)
+})

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path"
 import { Children } from "../../../src/layers/posix/Children.ts"
 import { Libc } from "../../../src/layers/posix/Libc.ts"
+import * as Proc from "../../../src/layers/posix/Proc.ts"
 import * as HostDriver from "../../../src/layers/runtime/HostDriver.ts"
 import * as Reaper from "../../../src/layers/Reaper.ts"
 import { ContainerId, ExecId, Namespace } from "../../../src/schema/Ids.ts"
@@ -84,8 +85,12 @@ describe("HostDriver", () => {
       const child = yield* (yield* ProcessReaper).claim(yield* driver.create(target, nothing))
       yield* driver.start(target)
       yield* driver.exec(target, ExecId.make("e"), programOf(["sleep", "1000"]), nothing)
-      const pids = yield* Effect.repeat(driver.pids(target), {
-        until: (found) => found.length === 4,
+      const isSleep = (pid: number) => Effect.map(Proc.argv(pid), (argv) => argv[0] === "sleep")
+      const found = Effect.flatMap(driver.pids(target), (pids) =>
+        Effect.map(Effect.filter(pids, isSleep), (sleeps) => ({ pids, sleeps }))
+      )
+      const { pids } = yield* Effect.repeat(found, {
+        until: ({ sleeps }) => sleeps.length === 3,
         schedule: Schedule.spaced("10 millis"),
         times: 300
       })
