@@ -1,5 +1,6 @@
 /** Processes and how they end. */
 import { Effect, Schema } from "effect"
+import { Bytes } from "./Bytes.ts"
 import { ContainerId, ExecId, Namespace } from "./Ids.ts"
 import { LogTarget } from "./LogTarget.ts"
 import { OciProcess } from "./OciSpec.ts"
@@ -78,6 +79,6 @@ export type Process = typeof Process.Type
 export const OutputChunk = Schema.Struct({
   stream: Schema.Literals(["stdout", "stderr"]),
   at: Schema.DateTimeUtcFromString,
-  bytes: Schema.Uint8ArrayFromBase64
+  bytes: Bytes
 })
 export type OutputChunk = typeof OutputChunk.Type

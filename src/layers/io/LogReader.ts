@@ -22,6 +22,11 @@ const lookEvery = "50 millis"
 /** And how often in any case. */
 const atLeastEvery = "5 seconds"
 
+/** Bytes that are read at once while there is much: each read is a turn to another thread. */
+const largeBlock = 512 * 1024
+/** Bytes of output that are handed on at once, as soon as there are so many: what is larger costs all who pass it on more. */
+const enough = 64 * 1024
+
 const gap = "[berth: output was removed by the rotation of the log before it was read]\n"
 
 const attempt = <A>(action: string, run: () => A): Effect.Effect<A, Unavailable> =>
@@ -125,7 +130,10 @@ const prepare = (
 
     const { skip } = start
     const from = since === null ? null : DateTime.toEpochMillis(since)
-    const block = Buffer.allocUnsafeSlow(LogStart.blockSize)
+    let block = Buffer.allocUnsafeSlow(LogStart.blockSize)
+    /** Of the last read, what is still to be handed on. */
+    let lines: ReadonlyArray<string> = []
+    let nextLine = 0
     let { file, position } = start
     let splitter = LineSplitter.make()
     let successor: LogFiles.LogFile | null = null
@@ -137,6 +145,23 @@ const prepare = (
       if (chunk === null || (stream !== null && chunk.stream !== stream)) return []
       const rest = leaveOut(skip, chunk)
       return rest === null || (from !== null && DateTime.toEpochMillis(rest.at) < from) ? [] : [rest]
+    }
+    /** The next pieces of what was read, none where all of it was handed on. */
+    const handOn = (): ReadonlyArray<OutputChunk> => {
+      const found: Array<OutputChunk> = []
+      let size = 0
+      while (nextLine < lines.length && size < enough) {
+        for (const chunk of wanted(lines[nextLine++] ?? "")) {
+          found.push(chunk)
+          size += chunk.bytes.length
+        }
+      }
+      return together(found)
+    }
+    /** There was as much as a read takes, or there is nothing more to read for now. */
+    const fitBlock = (isFull: boolean) => {
+      const size = isFull ? largeBlock : LogStart.blockSize
+      if (block.length !== size) block = Buffer.allocUnsafeSlow(size)
     }
     /** Where the log ends is settled once: somebody may print on, and for ever. */
     const settleEnd = () => {
@@ -190,6 +215,8 @@ const prepare = (
     })
 
     const pull: Output = Effect.suspend(() => {
+      const ready = handOn()
+      if (Arr.isReadonlyArrayNonEmpty(ready)) return Effect.succeed(ready)
       news.closeUnsafe()
       return Effect.flatMap(
         end === null && over ? attempt("read the log", settleEnd) : Effect.succeed(end),
@@ -202,9 +229,11 @@ const prepare = (
               : block.length
           return Effect.flatMap(readBlock(file.fd, block, length, position), (count): Output => {
             position += count
-            const lines = count > 0 ? splitter.add(block.subarray(0, count)) : []
-            if (count === 0 && (end !== null || successor !== null)) lines.push(splitter.rest())
-            const found = together(lines.flatMap(wanted))
+            const isLast = count === 0 && (end !== null || successor !== null)
+            lines = count > 0 ? splitter.add(block.subarray(0, count)) : isLast ? [splitter.rest()] : []
+            nextLine = 0
+            fitBlock(count > 0 && count === block.length)
+            const found = handOn()
             if (Arr.isReadonlyArrayNonEmpty(found)) return Effect.succeed(found)
             return count > 0 ? pull : turn
           })
