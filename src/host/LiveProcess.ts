@@ -76,10 +76,16 @@ export const conclude = Effect.fnUntraced(function* (
 ) {
   const reaped = yield* child.exit
   const ending = yield* before(reaped)
-  yield* live.io.drained
+  const drained = yield* live.io.drained
   const { identity, ref } = live.record
   const id = ref.execId ?? ref.containerId
-  const exit: Exit = { id, pid: identity.pid, ...reaped, ...ending }
+  const exit: Exit = {
+    id,
+    pid: identity.pid,
+    ...reaped,
+    ...ending,
+    ...(drained === "truncated" ? { truncated: true } : {})
+  }
   yield* change(directory, live, { exit }).pipe(
     Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
     Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => isThere(directory, ref) }),

@@ -10,6 +10,9 @@ import { Int64 } from "./OpenStruct.ts"
 export const ExitSource = Schema.Literals(["reaped", "kernel", "inferred", "unknown"])
 export type ExitSource = typeof ExitSource.Type
 
+/** Absent, or true: what does not know of it, such as a shim of an earlier version, says nothing. */
+export const truncated = Schema.optionalKey(Schema.Literal(true))
+
 /** Of an exit that was written down before berth knew such a thing. */
 const untold = Effect.succeed(null)
 
@@ -17,6 +20,7 @@ const untold = Effect.succeed(null)
  * The end of a process. `exitStatus` is its code, or 128 + signal; 255 where the source is `unknown`. `id` is the container's, or the exec's. `oomKilled`:
  * it ended by SIGKILL just when the kernel had killed in its container for want of memory. `oomCount`: how many such kills there were in all, and
  * `memoryPeak`: the most memory in use at a time, in bytes; both of the whole container, so `null` for an exec, and where they are not known.
+ * `truncated`: not all that it wrote is where its output goes, as far as berth knows: absent where nothing is known to be missing.
  */
 export const Exit = Schema.Struct({
   id: Schema.String,
@@ -26,7 +30,8 @@ export const Exit = Schema.Struct({
   oomKilled: Schema.Boolean,
   source: ExitSource,
   oomCount: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(untold)),
-  memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold))
+  memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold)),
+  truncated
 })
 export type Exit = typeof Exit.Type
 
@@ -65,6 +70,7 @@ export const Process = Schema.Struct({
   exitStatus: Schema.NullOr(Schema.Int),
   exitedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
   exitSource: Schema.NullOr(ExitSource),
+  truncated,
   stdin: Schema.NullOr(Schema.String),
   stdout: Schema.NullOr(Schema.String),
   stderr: Schema.NullOr(Schema.String),
