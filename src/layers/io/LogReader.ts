@@ -10,11 +10,9 @@ import type { FSWatcher } from "node:fs"
 import type { Unavailable } from "../../schema/Errors.ts"
 import type { OutputChunk } from "../../schema/Process.ts"
 import type { ReadOptions } from "../../services/OutputLog.ts"
-import { leaveOut } from "../../services/OutputTail.ts"
 import { unavailable } from "./DiskFailure.ts"
-import * as LineSplitter from "./LineSplitter.ts"
+import * as LogBlocks from "./LogBlocks.ts"
 import * as LogFiles from "./LogFiles.ts"
-import { decode } from "./LogFormat.ts"
 import * as LogStart from "./LogStart.ts"
 
 /** How often to look where the kernel tells nothing: for a log that is not there, or without a watch. */
@@ -24,9 +22,6 @@ const atLeastEvery = "5 seconds"
 
 /** Bytes that are read at once while there is much: each read is a turn to another thread. */
 const largeBlock = 512 * 1024
-/** Bytes of output that are handed on at once, as soon as there are so many: what is larger costs all who pass it on more. */
-const enough = 64 * 1024
-
 const gap = "[berth: output was removed by the rotation of the log before it was read]\n"
 
 const attempt = <A>(action: string, run: () => A): Effect.Effect<A, Unavailable> =>
@@ -41,25 +36,6 @@ export const readBlock = (fd: number, block: Buffer, length: number, position: n
   }).pipe(Effect.uninterruptible)
 
 type Output = Pull.Pull<Arr.NonEmptyReadonlyArray<OutputChunk>, Unavailable>
-
-/** So many pieces at once come one by one; of more, neighbours of one stream and one millisecond go together, as each costs more than what is in it. */
-const few = 16
-
-const together = (pieces: ReadonlyArray<OutputChunk>): ReadonlyArray<OutputChunk> => {
-  if (pieces.length <= few) return pieces
-  const groups: Array<[OutputChunk, ...Array<OutputChunk>]> = []
-  for (const piece of pieces) {
-    const first = groups.at(-1)?.[0]
-    const same = first?.stream === piece.stream && first.at.epochMilliseconds === piece.at.epochMilliseconds
-    if (same) groups.at(-1)?.push(piece)
-    else groups.push([piece])
-  }
-  return groups.map((group) =>
-    group.length === 1
-      ? group[0]
-      : { ...group[0], bytes: new Uint8Array(Buffer.concat(group.map(({ bytes }) => bytes))) }
-  )
-}
 
 /** The file that a reader is at. At most one, with its watch; closed with the scope. */
 const makePlace = Effect.gen(function* () {
@@ -128,36 +104,14 @@ const prepare = (
     )
     if (start === null) return { pull: Cause.done() }
 
-    const { skip } = start
-    const from = since === null ? null : DateTime.toEpochMillis(since)
+    const selection = { stream, since: since === null ? null : DateTime.toEpochMillis(since), skip: start.skip }
     let block = Buffer.allocUnsafeSlow(LogStart.blockSize)
-    /** Of the last read, what is still to be handed on. */
-    let lines: ReadonlyArray<string> = []
-    let nextLine = 0
     let { file, position } = start
-    let splitter = LineSplitter.make()
+    let blocks = LogBlocks.make(selection)
     let successor: LogFiles.LogFile | null = null
     yield* Effect.addFinalizer(() => Effect.sync(() => successor !== null && closeSync(successor.fd)))
     let end: { readonly number: number; readonly size: number } | null = null
 
-    const wanted = (line: string): ReadonlyArray<OutputChunk> => {
-      const chunk = decode(line)
-      if (chunk === null || (stream !== null && chunk.stream !== stream)) return []
-      const rest = leaveOut(skip, chunk)
-      return rest === null || (from !== null && DateTime.toEpochMillis(rest.at) < from) ? [] : [rest]
-    }
-    /** The next pieces of what was read, none where all of it was handed on. */
-    const handOn = (): ReadonlyArray<OutputChunk> => {
-      const found: Array<OutputChunk> = []
-      let size = 0
-      while (nextLine < lines.length && size < enough) {
-        for (const chunk of wanted(lines[nextLine++] ?? "")) {
-          found.push(chunk)
-          size += chunk.bytes.length
-        }
-      }
-      return together(found)
-    }
     /** There was as much as a read takes, or there is nothing more to read for now. */
     const fitBlock = (isFull: boolean) => {
       const size = isFull ? largeBlock : LogStart.blockSize
@@ -186,7 +140,7 @@ const prepare = (
       successor = null
       file = next
       position = 0
-      splitter = LineSplitter.make()
+      blocks = LogBlocks.make(selection)
       place.enter(next)
       listen()
       return lost
@@ -215,7 +169,7 @@ const prepare = (
     })
 
     const pull: Output = Effect.suspend(() => {
-      const ready = handOn()
+      const ready = blocks.next()
       if (Arr.isReadonlyArrayNonEmpty(ready)) return Effect.succeed(ready)
       news.closeUnsafe()
       return Effect.flatMap(
@@ -229,11 +183,10 @@ const prepare = (
               : block.length
           return Effect.flatMap(readBlock(file.fd, block, length, position), (count): Output => {
             position += count
-            const isLast = count === 0 && (end !== null || successor !== null)
-            lines = count > 0 ? splitter.add(block.subarray(0, count)) : isLast ? [splitter.rest()] : []
-            nextLine = 0
+            if (count > 0) blocks.add(block.subarray(0, count))
+            else if (end !== null || successor !== null) blocks.end()
             fitBlock(count > 0 && count === block.length)
-            const found = handOn()
+            const found = blocks.next()
             if (Arr.isReadonlyArrayNonEmpty(found)) return Effect.succeed(found)
             return count > 0 ? pull : turn
           })
