@@ -54,7 +54,9 @@ const printed = (command: string, args: ReadonlyArray<string>) =>
       resume(
         error === null && stderr === ""
           ? Effect.succeed(Number(stdout))
-          : Effect.fail(new Failure({ what: args.join(" "), problem: stderr.trim() || String(error) }))
+          : Effect.fail(
+              new Failure({ what: args.join(" "), problem: stderr.trim() || (error?.message ?? "it failed") })
+            )
       )
     )
   })
