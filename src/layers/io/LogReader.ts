@@ -21,7 +21,7 @@ const lookEvery = "50 millis"
 const atLeastEvery = "5 seconds"
 
 /** Bytes that are read at once while there is much: each read is a turn to another thread. */
-const largeBlock = 512 * 1024
+const largeBlock = 256 * 1024
 const gap = "[berth: output was removed by the rotation of the log before it was read]\n"
 
 const attempt = <A>(action: string, run: () => A): Effect.Effect<A, Unavailable> =>
