@@ -112,9 +112,9 @@ const prepare = (
     yield* Effect.addFinalizer(() => Effect.sync(() => successor !== null && closeSync(successor.fd)))
     let end: { readonly number: number; readonly size: number } | null = null
 
-    /** There was as much as a read takes, or there is nothing more to read for now. */
-    const fitBlock = (isFull: boolean) => {
-      const size = isFull ? largeBlock : LogStart.blockSize
+    /** For the next read, by what the last one gave. */
+    const fitBlock = (count: number) => {
+      const size = count === block.length ? largeBlock : count < LogStart.blockSize ? LogStart.blockSize : block.length
       if (block.length !== size) block = Buffer.allocUnsafeSlow(size)
     }
     /** Where the log ends is settled once: somebody may print on, and for ever. */
@@ -185,7 +185,7 @@ const prepare = (
             position += count
             if (count > 0) blocks.add(block.subarray(0, count))
             else if (end !== null || successor !== null) blocks.end()
-            fitBlock(count > 0 && count === block.length)
+            fitBlock(count)
             const found = blocks.next()
             if (Arr.isReadonlyArrayNonEmpty(found)) return Effect.succeed(found)
             return count > 0 ? pull : turn
