@@ -4,6 +4,8 @@
  */
 
 export interface StreamWindow {
+  /** Whether pieces of a stream are counted already: then all that follow have to be. */
+  readonly counts: (client: number, request: string | number) => boolean
   /** A piece goes out. True where the next may follow at once, false where it has to wait for an acknowledgement. */
   readonly sent: (client: number, request: string | number) => boolean
   /** The client has taken a piece. True where somebody waits for that. */
@@ -36,6 +38,7 @@ export const make = (size: number, connected: ReadonlySet<number>): StreamWindow
     return flow
   }
   return {
+    counts: (client, request) => clients.get(client)?.has(request) ?? false,
     sent: (client, request) => {
       if (!connected.has(client)) return false
       const flow = flowOf(client, request)

@@ -88,8 +88,9 @@ export const make = Effect.fnUntraced(function* (path: HttpRouter.PathInput) {
     send: (client, response, transferables) => {
       const sending = protocol.send(client, response, transferables)
       if (response._tag === "Exit") window.ended(client, response.requestId)
-      if (response._tag !== "Chunk" || !isOutput(response.values)) return sending
+      if (response._tag !== "Chunk") return sending
       const { requestId } = response
+      if (!isOutput(response.values) && !window.counts(client, requestId)) return sending
       // Counted first: the client may have it before the write returns.
       return window.sent(client, requestId)
         ? Effect.andThen(

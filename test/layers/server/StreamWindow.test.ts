@@ -24,6 +24,15 @@ describe("StreamWindow", () => {
     assert.isTrue(acknowledged(2, "a"))
   })
 
+  it("knows which streams it counts", () => {
+    const { counts, ended, sent } = StreamWindow.make(2, new Set([1]))
+    assert.isFalse(counts(1, "a"))
+    sent(1, "a")
+    assert.deepStrictEqual([counts(1, "a"), counts(1, "b"), counts(2, "a")], [true, false, false])
+    ended(1, "a")
+    assert.isFalse(counts(1, "a"))
+  })
+
   it("is not made wider by who acknowledges what was never sent", () => {
     const { acknowledged, sent } = StreamWindow.make(2, new Set([1]))
     assert.isTrue(sent(1, "a"))
