@@ -24,3 +24,22 @@ export const proportionalMemory = (pids: ReadonlyArray<number>): number => {
   const kibibytes = pids.map((pid) => Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0))
   return kibibytes.reduce((sum, value) => sum + value, 0) / 1024
 }
+
+/** The arguments of a process in one text. */
+export const commandLine = (pid: number): string => read(`/proc/${pid}/cmdline`)
+
+/** Milliseconds of processor time that processes, and the children that they have waited for, have used so far. */
+export const processorTime = (pids: ReadonlyArray<number>) => {
+  const sum = { own: 0, children: 0 }
+  for (const pid of pids) {
+    const line = read(`/proc/${pid}/stat`)
+    const fields = line
+      .slice(line.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number)
+    const at = (index: number) => (fields[index] ?? 0) * 10
+    sum.own += at(11) + at(12)
+    sum.children += at(13) + at(14)
+  }
+  return sum
+}

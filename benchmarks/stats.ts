@@ -4,13 +4,12 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Result } from "effect"
-import { readFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, RuntimeName, Spec, Tasks } from "../src/index.ts"
 import * as Counts from "./Counts.ts"
 import { Failure } from "./Failure.ts"
 import * as Machine from "./Machine.ts"
-import { processesOf } from "./Processes.ts"
+import { commandLine, processesOf, processorTime as used } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
 import * as Workspace from "./Workspace.ts"
 
@@ -22,22 +21,6 @@ const options = Counts.parse({
 
 /** Milliseconds from one sample to the next. */
 const pause = 100
-
-/** Milliseconds of processor time that processes, and the children that they have waited for, have used so far. */
-const used = (pids: ReadonlyArray<number>) => {
-  const sum = { own: 0, children: 0 }
-  for (const pid of pids) {
-    const line = readFileSync(`/proc/${pid}/stat`, "utf8")
-    const fields = line
-      .slice(line.lastIndexOf(")") + 2)
-      .split(" ")
-      .map(Number)
-    const at = (index: number) => (fields[index] ?? 0) * 10
-    sum.own += at(11) + at(12)
-    sum.children += at(13) + at(14)
-  }
-  return sum
-}
 
 const measure = Effect.fnUntraced(function* (runtime: string, count: number, samples: number) {
   const binary = Machine.find(runtime)
@@ -61,7 +44,7 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, sam
     )
     // What runs in the containers names no folder.
     const pids = processesOf(dirname(folders.volatile))
-    const isShim = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/shim.")
+    const isShim = (pid: number) => commandLine(pid).includes("/shim.")
     const [shims, daemons] = [pids.filter(isShim), pids.filter((pid) => !isShim(pid))]
     const round = Effect.gen(function* () {
       const found = yield* tasks.listStats({})

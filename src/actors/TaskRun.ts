@@ -17,7 +17,7 @@ import type { Tasks } from "../services/Tasks.ts"
 type Steps = Pick<Tasks["Service"], "create" | "start" | "wait" | "output" | "writeStdin" | "closeStdin">
 
 /** Pieces of output that may wait for their reader. */
-const ahead = 16
+const ahead = 1
 
 const randomId = Effect.map(Random.nextIntBetween(0, 2 ** 48, { halfOpen: true }), (n) =>
   ContainerId.make(n.toString(16).padStart(12, "0"))

@@ -112,11 +112,17 @@ const run = (process: Attachment) =>
     })
   )
 
+/** Says so where it is known that more was written than was printed here. */
+export const tellTruncated = ({ truncated }: Exit) =>
+  truncated === true
+    ? Output.use((output) => output.writeError("berth: the output is truncated, it could not all be logged in time\n"))
+    : Effect.void
+
 /** Attaches, starts, and returns the exit when the process has ended and all its output is written; `null` when the user has detached from it. */
 export const attach = (process: Attachment) =>
   Effect.gen(function* () {
     const exit = yield* run(process)
-    if (exit !== null) return exit
+    if (exit !== null) return yield* Effect.as(tellTruncated(exit), exit)
     const words = ["berth attach", ...(process.execId === null ? [] : [`--exec ${process.execId}`]), process.id]
     yield* (yield* Output).writeError(`\nberth: detached, "${words.join(" ")}" comes back\n`)
     return null

@@ -78,10 +78,16 @@ export const conclude = Effect.fnUntraced(function* (
   // What follows takes time, and the kernel says it once. An exit that is not known may yet be found out by the next host.
   if (reaped.source !== "unknown") yield* note(directory, live, { reaped })
   const ending = yield* before(reaped)
-  yield* live.io.drained
+  const drained = yield* live.io.drained
   const { identity, ref } = live.record
   const id = ref.execId ?? ref.containerId
-  const exit: Exit = { id, pid: identity.pid, ...reaped, ...ending }
+  const exit: Exit = {
+    id,
+    pid: identity.pid,
+    ...reaped,
+    ...ending,
+    ...(drained === "truncated" ? { truncated: true } : {})
+  }
   yield* change(directory, live, { exit }).pipe(
     Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
     Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => isThere(directory, ref) }),

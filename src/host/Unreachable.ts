@@ -39,7 +39,7 @@ export const io: OpenIo = {
   descriptors: { stdin: null, stdout: null, stderr: null },
   console: null,
   handOver: Effect.void,
-  drained: Effect.void,
+  drained: Effect.succeed("truncated"),
   write: () => Effect.succeed(false),
   closeStdin: Effect.void,
   resize: () => Effect.succeed(false)

@@ -5,6 +5,7 @@
 import { Schema } from "effect"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { BerthError } from "../schema/Errors.ts"
+import { Bytes } from "../schema/Bytes.ts"
 import {
   ContainerRef,
   CreateRequest,
@@ -62,7 +63,7 @@ export class ShimRpc extends RpcGroup.make(
     success: StatsListFromShim,
     error
   }),
-  Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Schema.Uint8ArrayFromBase64 }, success: done, error }),
+  Rpc.make("WriteStdin", { payload: { ref: Ref, bytes: Bytes }, success: done, error }),
   Rpc.make("CloseStdin", { payload: Ref, success: done, error }),
   Rpc.make("Resize", { payload: { ref: Ref, ...TerminalSize.fields }, success: done, error }),
   Rpc.make("Watch", { success: HostEvent, error, stream: true }),

@@ -1,5 +1,6 @@
 /** Processes and how they end. */
 import { Effect, Schema } from "effect"
+import { Bytes } from "./Bytes.ts"
 import { ContainerId, ExecId, Namespace } from "./Ids.ts"
 import { LogTarget } from "./LogTarget.ts"
 import { OciProcess } from "./OciSpec.ts"
@@ -8,6 +9,9 @@ import { Int64 } from "./OpenStruct.ts"
 /** How berth knows an exit status, best first: see `docs/decisions`. */
 export const ExitSource = Schema.Literals(["reaped", "kernel", "inferred", "unknown"])
 export type ExitSource = typeof ExitSource.Type
+
+/** Absent, or true: what does not know of it, such as a shim of an earlier version, says nothing. */
+export const truncated = Schema.optionalKey(Schema.Literal(true))
 
 /** Of an exit that was written down before berth knew such a thing. */
 const untold = Effect.succeed(null)
@@ -25,6 +29,7 @@ export type Reaped = typeof Reaped.Type
  * than the end where it ended while berth did not run. `id` is the container's, or the exec's. `oomKilled`:
  * it ended by SIGKILL just when the kernel had killed in its container for want of memory. `oomCount`: how many such kills there were in all, and
  * `memoryPeak`: the most memory in use at a time, in bytes; both of the whole container, so `null` for an exec, and where they are not known.
+ * `truncated`: not all that it wrote is where its output goes, as far as berth knows: absent where nothing is known to be missing.
  */
 export const Exit = Schema.Struct({
   id: Schema.String,
@@ -34,7 +39,8 @@ export const Exit = Schema.Struct({
   oomKilled: Schema.Boolean,
   source: Reaped.fields.source,
   oomCount: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(untold)),
-  memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold))
+  memoryPeak: Schema.NullOr(Int64).pipe(Schema.withDecodingDefaultKey(untold)),
+  truncated
 })
 export type Exit = typeof Exit.Type
 
@@ -73,6 +79,7 @@ export const Process = Schema.Struct({
   exitStatus: Schema.NullOr(Schema.Int),
   exitedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
   exitSource: Schema.NullOr(ExitSource),
+  truncated,
   stdin: Schema.NullOr(Schema.String),
   stdout: Schema.NullOr(Schema.String),
   stderr: Schema.NullOr(Schema.String),
@@ -87,6 +94,6 @@ export type Process = typeof Process.Type
 export const OutputChunk = Schema.Struct({
   stream: Schema.Literals(["stdout", "stderr"]),
   at: Schema.DateTimeUtcFromString,
-  bytes: Schema.Uint8ArrayFromBase64
+  bytes: Bytes
 })
 export type OutputChunk = typeof OutputChunk.Type

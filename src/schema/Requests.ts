@@ -1,5 +1,6 @@
 /** What clients ask of containers, tasks and events: the arguments of the services, and the payloads of the RPCs, which are the same thing. */
 import { Schema } from "effect"
+import { Bytes } from "./Bytes.ts"
 import { ConsumerName, ContainerId, ExecId, Seq } from "./Ids.ts"
 import { OciProcess } from "./OciSpec.ts"
 import { Exit, Stdio, TerminalSize } from "./Process.ts"
@@ -124,9 +125,7 @@ export type OutputRequest = typeof OutputRequest.Type
 export const StdinRequest = Schema.Struct({
   id,
   execId,
-  bytes: Schema.Uint8ArrayFromBase64.check(
-    Schema.makeFilter((bytes) => (bytes.length <= 65_536 ? undefined : "at most 64 KiB a call"))
-  )
+  bytes: Bytes.check(Schema.makeFilter((bytes) => (bytes.length <= 65_536 ? undefined : "at most 64 KiB a call")))
 })
 export type StdinRequest = typeof StdinRequest.Type
 

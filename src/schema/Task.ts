@@ -1,7 +1,7 @@
 /** A task: the running side of a container, from `created` to `deleted`. */
 import { Effect, Schema } from "effect"
 import { ContainerId, Namespace, RuntimeName } from "./Ids.ts"
-import { ExitSource, TaskStatus } from "./Process.ts"
+import { ExitSource, TaskStatus, truncated } from "./Process.ts"
 
 /** A task as clients see it. `stdin`, `stdout`, `stderr` are paths, `null` where there is none. `oomCount`: kills for want of memory so far. */
 export const Task = Schema.Struct({
@@ -15,6 +15,7 @@ export const Task = Schema.Struct({
   exitedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
   oomKilled: Schema.Boolean,
   exitSource: Schema.NullOr(ExitSource),
+  truncated,
   stdin: Schema.NullOr(Schema.String),
   stdout: Schema.NullOr(Schema.String),
   stderr: Schema.NullOr(Schema.String),

@@ -86,6 +86,8 @@ const pid = (state: TaskState | ProcessState): number | null =>
 const announced = (state: TaskState | ProcessState): Exit | null =>
   "exit" in state && state._tag !== "Creating" && state._tag !== "Starting" ? state.exit : null
 
+const truncatedOf = (exit: Exit | null) => (exit?.truncated === true ? { truncated: exit.truncated } : {})
+
 const taskStatuses = {
   Creating: "created",
   Created: "created",
@@ -119,6 +121,7 @@ export const toTask = (record: TaskRecord): Task => {
     exitedAt: exit?.exitedAt ?? null,
     oomKilled: exit?.oomKilled ?? false,
     exitSource: exit?.source ?? null,
+    ...truncatedOf(exit),
     ...record.paths,
     terminal: record.terminal,
     createdAt: record.createdAt,
@@ -150,6 +153,7 @@ export const toProcess = (record: ProcessRecord): Process => {
     exitStatus: exit?.exitStatus ?? null,
     exitedAt: exit?.exitedAt ?? null,
     exitSource: exit?.source ?? null,
+    ...truncatedOf(exit),
     ...record.paths,
     terminal: record.spec.terminal ?? false,
     spec: record.spec,

@@ -6,6 +6,9 @@ import type { ProcessRef } from "../schema/Ids.ts"
 import type { Stdio, TerminalSize } from "../schema/Process.ts"
 import type { Descriptors } from "./OciRuntime.ts"
 
+/** What became of all that a process wrote: it is where its output goes, or it is known that some of it is not. */
+export type Drained = "complete" | "truncated"
+
 export interface OpenIo {
   /** For the driver; valid until `handOver`. */
   readonly descriptors: Descriptors
@@ -13,8 +16,11 @@ export interface OpenIo {
   readonly console: string | null
   /** Closes this process's copies of the container's ends, or takes the terminal; call it when the runtime has returned, well or ill. */
   readonly handOver: Effect.Effect<void>
-  /** Call when the process has ended: waits until all that it wrote is in the log, or a drain deadline where a grandchild keeps the pipe open. */
-  readonly drained: Effect.Effect<void>
+  /**
+   * Call when the process has ended: waits until all that it wrote is where its output goes, or until a deadline where the disk or a logging program stands
+   * still. Who else has the pipe open, or writes on, delays it no longer than it takes to read what a pipe can hold, and makes nothing truncated.
+   */
+  readonly drained: Effect.Effect<Drained>
   /** Writes to standard input; waits while the pipe is full. False where input is closed or nobody reads any more. */
   readonly write: (bytes: Uint8Array) => Effect.Effect<boolean>
   /** Ends standard input. May be called again. Does nothing to a terminal, whose input has no end but the one that its user types. */

@@ -1,6 +1,6 @@
 /** Standard streams on every berth with real processes: where output can go, what input does, and that nothing of either is lost. */
 import { assert, layer as suiteLayer } from "@effect/vitest"
-import { Effect, Fiber, Schedule, Stream } from "effect"
+import { Duration, Effect, Fiber, Schedule, Stream } from "effect"
 import type { Scope } from "effect"
 import { createHash } from "node:crypto"
 import {
@@ -133,10 +133,44 @@ export const stdioSuite = (place: Place) => {
         const folder = yield* temporaryFolder
         const log = { _tag: "binary", path: program(folder, "sleep 0.2"), args: ["tag", "a b"] } as const
         const id = yield* running(place.rootfs, sh("seq 1 30000; echo oops >&2; exit 3"), stdio(log))
-        assert.strictEqual((yield* tasks.wait({ id })).exitStatus, 3)
+        const exit = yield* tasks.wait({ id })
+        assert.deepStrictEqual([exit.exitStatus, exit.truncated], [3, undefined])
         assert.strictEqual(readFileSync(join(folder, "started"), "utf8"), `${id} default tag a b\n`)
         assert.isTrue(readFileSync(join(folder, "out"), "utf8") === lines(1, 30_000))
         assert.strictEqual(readFileSync(join(folder, "err"), "utf8"), "oops\n")
+      }))
+
+    test("tells that output is truncated where a logging program has not read it in time", () =>
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        const folder = yield* temporaryFolder
+        const log = { _tag: "binary", path: program(folder, "", "exec sleep 1000") } as const
+        const id = yield* running(place.rootfs, sh("echo one; exit 3"), stdio(log))
+        const [took, exit] = yield* Effect.timed(tasks.wait({ id }))
+        assert.deepStrictEqual([exit.exitStatus, exit.truncated], [3, true])
+        assert.isBelow(Duration.toSeconds(took), 10)
+        assert.isTrue((yield* tasks.get(id)).truncated)
+        assert.isTrue((yield* tasks.delete({ id }))?.truncated)
+      }))
+
+    test("tells the end of an exec though its child holds the output, which nothing is missing from", () =>
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        const folder = yield* temporaryFolder
+        const id = yield* running(place.rootfs, ["/bin/sleep", "1000"])
+        const { spec } = yield* (yield* Containers).get(id)
+        const logs: ReadonlyArray<Log> = [{ _tag: "json" }, { _tag: "binary", path: program(folder, "") }]
+        for (const [index, log] of logs.entries()) {
+          const execId = ExecId.make(`parent-${index}`)
+          const args = sh("(sleep 5; echo late) & seq 1 3000")
+          const process = yield* Effect.fromResult(ProcessSpec.makeProcess(spec, { args }))
+          yield* tasks.exec({ id, execId, process, ...stdio(log) })
+          yield* tasks.startExec({ id, execId })
+          const [took, exit] = yield* Effect.timed(tasks.wait({ id, execId }))
+          assert.deepStrictEqual([exit.exitStatus, exit.truncated], [0, undefined])
+          assert.isBelow(Duration.toSeconds(took), 4.5)
+        }
+        assert.isTrue(readFileSync(join(folder, "out"), "utf8") === lines(1, 3000))
       }))
 
     test("starts a logging program again that has died, and the process does not notice", () =>

@@ -1,6 +1,7 @@
 /** `berth logs`: what a process wrote, from its structured log. */
 import { DateTime, Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
+import type { OutputChunk } from "../../schema/Process.ts"
 import type { OutputRequest } from "../../schema/Requests.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { connected, wantsJson } from "../Globals.ts"
@@ -19,11 +20,13 @@ interface Wanted extends OutputRequest {
 const raw = (wanted: Wanted) =>
   Effect.gen(function* () {
     const output = yield* Output
+    const write = (pieces: ReadonlyArray<OutputChunk>) => {
+      const bytes = pieces.length === 1 ? (pieces[0]?.bytes ?? "") : Buffer.concat(pieces.map(({ bytes }) => bytes))
+      return pieces[0]?.stream === "stderr" ? output.writeError(bytes) : output.write(bytes)
+    }
     yield* (yield* Tasks)
       .output(requestOf(wanted))
-      .pipe(
-        Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes)))
-      )
+      .pipe(Stream.runForEachArray((pieces) => Effect.forEach(runs(pieces), write, { discard: true })))
   })
 
 const requestOf = ({ json: _json, timestamps: _timestamps, ...request }: Wanted): OutputRequest => request
@@ -42,12 +45,12 @@ const print = (wanted: Wanted, lines: ReadonlyArray<Lines.Line>) =>
   })
 
 /** Neighbours of the same stream together. */
-const runs = (lines: ReadonlyArray<Lines.Line>): ReadonlyArray<ReadonlyArray<Lines.Line>> => {
-  const groups: Array<Array<Lines.Line>> = []
-  for (const line of lines) {
+const runs = <A extends Pick<OutputChunk, "stream">>(pieces: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> => {
+  const groups: Array<Array<A>> = []
+  for (const piece of pieces) {
     const last = groups.at(-1)
-    if (last?.[0]?.stream === line.stream) last.push(line)
-    else groups.push([line])
+    if (last?.[0]?.stream === piece.stream) last.push(piece)
+    else groups.push([piece])
   }
   return groups
 }

@@ -6,7 +6,7 @@ import { Effect, Stream } from "effect"
 import type { Exit } from "../../schema/Process.ts"
 import type { RunEvent } from "../../schema/Run.ts"
 import { Tasks } from "../../services/Tasks.ts"
-import { copyInput, forwardSignals } from "../Attached.ts"
+import { copyInput, forwardSignals, tellTruncated } from "../Attached.ts"
 import { Output } from "../Output.ts"
 import { Signals } from "../Signals.ts"
 import type { Plan } from "./Launch.ts"
@@ -41,6 +41,7 @@ export const runAttached = ({ container, stdio }: Plan) =>
         Stream.runDrain
       )
       const found: Exit | null = exit
+      if (found !== null) yield* tellTruncated(found)
       return found
     })
   )

@@ -5,10 +5,10 @@
  * the business of `TerminalIo.ts`.
  */
 import { Effect, Option, Scope } from "effect"
-import { constants, openSync, readFileSync } from "node:fs"
+import { closeSync, constants, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { limitsOf } from "../../schema/LogTarget.ts"
-import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
+import type { Drained, IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { Libc } from "../posix/Libc.ts"
 import { attempt, containerEnd, makeFifo, openInputEnds } from "./ContainerEnds.ts"
 import * as InputPipe from "./InputPipe.ts"
@@ -70,6 +70,15 @@ export const make = Effect.gen(function* () {
     return { end, drain }
   })
 
+  /** How much there is in the FIFOs that nobody has read. Our own ends of them keep that there: a pipe that nobody has open forgets what is in it. */
+  const unreadOf = Effect.fnUntraced(function* (directory: string) {
+    const fds = yield* Effect.forEach(["stdout", "stderr"], (name) =>
+      Effect.acquireRelease(openOurs(join(directory, name)), (fd) => Effect.sync(() => closeSync(fd)))
+    )
+    const counts = Effect.forEach(fds, libc.unread)
+    return { unread: Effect.map(counts, (counts) => counts.reduce((sum, count) => sum + count, 0)) }
+  })
+
   const openInput = Effect.fnUntraced(function* (path: string) {
     yield* makeFifo(libc, path)
     const { ours, theirs } = yield* attempt("open a FIFO", path, () => openInputEnds(path))
@@ -79,12 +88,14 @@ export const make = Effect.gen(function* () {
 
   /** The container's ends of standard output and error, and what waits for the last of them. */
   const openOutputs = Effect.fnUntraced(function* ({ directory, logFile, ref, stdio }: IoRequest) {
+    // What the process writes with a descriptor of its own is there when it has ended.
+    const complete = Effect.succeed<Drained>("complete")
     switch (stdio.log._tag) {
       case "none":
-        return { stdout: null, stderr: null, drained: Effect.void }
+        return { stdout: null, stderr: null, drained: complete }
       case "file": {
         const end = yield* containerEnd(yield* PlainFile.open(stdio.log.path))
-        return { stdout: end, stderr: end, drained: Effect.void }
+        return { stdout: end, stderr: end, drained: complete }
       }
       case "json": {
         if (logFile === null) return yield* Effect.die(new Error("a structured log without its file"))
@@ -99,7 +110,7 @@ export const make = Effect.gen(function* () {
         yield* UserFifos.prepare(libc, directory, ["stdout", "stderr", ...(stdio.stdin ? ["stdin"] : [])])
         const stdout = yield* UserFifos.openOutput(join(directory, "stdout"))
         const stderr = yield* UserFifos.openOutput(join(directory, "stderr"))
-        return { stdout, stderr, drained: Effect.void }
+        return { stdout, stderr, drained: complete }
       }
       case "binary": {
         const { args = [], path } = stdio.log
@@ -111,7 +122,8 @@ export const make = Effect.gen(function* () {
         })
         const discard = Effect.forEach(["stdout", "stderr"] as const, (name) => Scope.provide(discardOne(name), scope))
         const program = { ref, path, args, directory, discard: Effect.asVoid(discard) }
-        const { drained } = yield* LoggerProgram.start(program)
+        const { unread } = yield* unreadOf(directory)
+        const { drained } = yield* LoggerProgram.start({ ...program, unread })
         return { stdout, stderr, drained }
       }
     }

@@ -10,11 +10,9 @@ import type { FSWatcher } from "node:fs"
 import type { Unavailable } from "../../schema/Errors.ts"
 import type { OutputChunk } from "../../schema/Process.ts"
 import type { ReadOptions } from "../../services/OutputLog.ts"
-import { leaveOut } from "../../services/OutputTail.ts"
 import { unavailable } from "./DiskFailure.ts"
-import * as LineSplitter from "./LineSplitter.ts"
+import * as LogBlocks from "./LogBlocks.ts"
 import * as LogFiles from "./LogFiles.ts"
-import { decode } from "./LogFormat.ts"
 import * as LogStart from "./LogStart.ts"
 
 /** How often to look where the kernel tells nothing: for a log that is not there, or without a watch. */
@@ -22,6 +20,8 @@ const lookEvery = "50 millis"
 /** And how often in any case. */
 const atLeastEvery = "5 seconds"
 
+/** Bytes that are read at once while there is much: each read is a turn to another thread. */
+const largeBlock = 256 * 1024
 const gap = "[berth: output was removed by the rotation of the log before it was read]\n"
 
 const attempt = <A>(action: string, run: () => A): Effect.Effect<A, Unavailable> =>
@@ -36,25 +36,6 @@ export const readBlock = (fd: number, block: Buffer, length: number, position: n
   }).pipe(Effect.uninterruptible)
 
 type Output = Pull.Pull<Arr.NonEmptyReadonlyArray<OutputChunk>, Unavailable>
-
-/** So many pieces at once come one by one; of more, neighbours of one stream and one millisecond go together, as each costs more than what is in it. */
-const few = 16
-
-const together = (pieces: ReadonlyArray<OutputChunk>): ReadonlyArray<OutputChunk> => {
-  if (pieces.length <= few) return pieces
-  const groups: Array<[OutputChunk, ...Array<OutputChunk>]> = []
-  for (const piece of pieces) {
-    const first = groups.at(-1)?.[0]
-    const same = first?.stream === piece.stream && first.at.epochMilliseconds === piece.at.epochMilliseconds
-    if (same) groups.at(-1)?.push(piece)
-    else groups.push([piece])
-  }
-  return groups.map((group) =>
-    group.length === 1
-      ? group[0]
-      : { ...group[0], bytes: new Uint8Array(Buffer.concat(group.map(({ bytes }) => bytes))) }
-  )
-}
 
 /** The file that a reader is at. At most one, with its watch; closed with the scope. */
 const makePlace = Effect.gen(function* () {
@@ -123,20 +104,18 @@ const prepare = (
     )
     if (start === null) return { pull: Cause.done() }
 
-    const { skip } = start
-    const from = since === null ? null : DateTime.toEpochMillis(since)
-    const block = Buffer.allocUnsafeSlow(LogStart.blockSize)
+    const selection = { stream, since: since === null ? null : DateTime.toEpochMillis(since), skip: start.skip }
+    let block = Buffer.allocUnsafeSlow(LogStart.blockSize)
     let { file, position } = start
-    let splitter = LineSplitter.make()
+    let blocks = LogBlocks.make(selection)
     let successor: LogFiles.LogFile | null = null
     yield* Effect.addFinalizer(() => Effect.sync(() => successor !== null && closeSync(successor.fd)))
     let end: { readonly number: number; readonly size: number } | null = null
 
-    const wanted = (line: string): ReadonlyArray<OutputChunk> => {
-      const chunk = decode(line)
-      if (chunk === null || (stream !== null && chunk.stream !== stream)) return []
-      const rest = leaveOut(skip, chunk)
-      return rest === null || (from !== null && DateTime.toEpochMillis(rest.at) < from) ? [] : [rest]
+    /** For the next read, by what the last one gave. */
+    const fitBlock = (count: number) => {
+      const size = count === block.length ? largeBlock : count < LogStart.blockSize ? LogStart.blockSize : block.length
+      if (block.length !== size) block = Buffer.allocUnsafeSlow(size)
     }
     /** Where the log ends is settled once: somebody may print on, and for ever. */
     const settleEnd = () => {
@@ -161,7 +140,7 @@ const prepare = (
       successor = null
       file = next
       position = 0
-      splitter = LineSplitter.make()
+      blocks = LogBlocks.make(selection)
       place.enter(next)
       listen()
       return lost
@@ -190,6 +169,8 @@ const prepare = (
     })
 
     const pull: Output = Effect.suspend(() => {
+      const ready = blocks.next()
+      if (Arr.isReadonlyArrayNonEmpty(ready)) return Effect.succeed(ready)
       news.closeUnsafe()
       return Effect.flatMap(
         end === null && over ? attempt("read the log", settleEnd) : Effect.succeed(end),
@@ -202,9 +183,10 @@ const prepare = (
               : block.length
           return Effect.flatMap(readBlock(file.fd, block, length, position), (count): Output => {
             position += count
-            const lines = count > 0 ? splitter.add(block.subarray(0, count)) : []
-            if (count === 0 && (end !== null || successor !== null)) lines.push(splitter.rest())
-            const found = together(lines.flatMap(wanted))
+            if (count > 0) blocks.add(block.subarray(0, count))
+            else if (end !== null || successor !== null) blocks.end()
+            fitBlock(count)
+            const found = blocks.next()
             if (Arr.isReadonlyArrayNonEmpty(found)) return Effect.succeed(found)
             return count > 0 ? pull : turn
           })

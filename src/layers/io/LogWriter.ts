@@ -10,6 +10,7 @@ import type { Scope } from "effect"
 import { closeSync, constants, fstatSync, openSync, readSync, write, writeSync } from "node:fs"
 import type { ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
 import type { LogLimits } from "../../schema/LogTarget.ts"
+import type { Drained } from "../../services/ProcessIo.ts"
 import { codeOf } from "../posix/Libc.ts"
 import { addAscii, make as makeBatch, reserve } from "./ByteBatch.ts"
 import type { ByteBatch } from "./ByteBatch.ts"
@@ -44,8 +45,11 @@ export interface LogWriter {
   readonly checkpoint: () => Checkpoint
   /** Calls now and then when there is a newer one, and always before the file of an older one may be removed. */
   readonly onCheckpoint: (listen: () => void) => void
-  /** Runs an effect that waits for the log, but gives up when the file has taken nothing for two seconds after an error, or for ten without one. */
-  readonly patiently: (waiting: Effect.Effect<void>) => Effect.Effect<void>
+  /**
+   * Runs an effect that waits for the log, but gives up when the file has taken nothing for two seconds after an error, or for ten without one. Complete
+   * where it need not, and nothing was lost before.
+   */
+  readonly patiently: (waiting: Effect.Effect<void>) => Effect.Effect<Drained>
 }
 
 /** So much may wait to be written, in bytes of records, before readers have to stop. */
@@ -133,6 +137,8 @@ export const open = (
     let settling: Array<{ readonly target: number; readonly resume: (isWritten: boolean) => void }> = []
     const listeners: Array<() => void> = []
     const given = { stdout: 0, stderr: 0 }
+    /** Whether anything was lost at any time. */
+    let gap = false
 
     // Both count bytes of records, from the opening on.
     const taken = () => written + inBatch + filling.length
@@ -307,11 +313,16 @@ export const open = (
         silent = written === before ? silent + 1 : 0
       }
     })
-    const patiently: LogWriter["patiently"] = (waiting) => Effect.raceFirst(waiting, stalled)
+    const patiently: LogWriter["patiently"] = (waiting) =>
+      Effect.map(Effect.raceFirst(Effect.as(waiting, true), Effect.as(stalled, false)), (isDone) =>
+        isDone && !gap ? "complete" : "truncated"
+      )
 
     const add: LogWriter["add"] = (stream, bytes) => {
-      if (dropping()) lost[stream] += bytes.length
-      else {
+      if (dropping()) {
+        lost[stream] += bytes.length
+        gap = true
+      } else {
         given[stream] += bytes.length
         encoders[stream].add(filling, time(), bytes)
       }
@@ -342,6 +353,7 @@ export const open = (
       hasRoom,
       lose: (stream, bytes) => {
         given[stream] += bytes
+        gap = true
         format.addLost(filling, time(), stream, bytes)
         changed()
       },

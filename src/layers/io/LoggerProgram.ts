@@ -12,7 +12,9 @@ import { join } from "node:path"
 import { Readable } from "node:stream"
 import { InvalidArgument, Unavailable } from "../../schema/Errors.ts"
 import type { ProcessRef } from "../../schema/Ids.ts"
+import type { Drained } from "../../services/ProcessIo.ts"
 import { codeOf } from "../posix/Libc.ts"
+import type { PosixError } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 import type { Failure } from "./ContainerEnds.ts"
 import { diskFailure } from "./DiskFailure.ts"
@@ -36,6 +38,8 @@ export interface LoggerOptions {
   readonly directory: string
   /** Reads and drops output from now on. */
   readonly discard: Effect.Effect<void, Failure>
+  /** How many bytes of output nobody has read yet. */
+  readonly unread: Effect.Effect<number, PosixError>
 }
 
 interface Program {
@@ -157,13 +161,17 @@ const check = (path: string) =>
     catch: (error) => misnamed(`cannot run it: ${codeOf(error)}`)
   }).pipe(Effect.flatMap((problem) => (problem === null ? Effect.void : Effect.fail(misnamed(problem)))))
 
-/** Runs the program for as long as the scope is open. `drained` waits for its end, for a limited time; call it when the process has ended. */
+/**
+ * Runs the program for as long as the scope is open. `drained` waits for its end, for a limited time; call it when the process has ended. Then all that the program
+ * has read is its own; truncated is what it has not.
+ */
 export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
   const scope = yield* Effect.scope
   const note = join(options.directory, "logger.pid")
   yield* check(options.path)
   yield* endFormer(note)
   let over = false
+  let givenUp = false
   let current = yield* run(options)
   /** Completes when no start is under way. */
   let settled = Deferred.makeUnsafe<void>()
@@ -206,6 +214,7 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
     yield* Effect.logError(
       `the logging program of "${options.ref.containerId}" ends again and again: output is dropped`
     )
+    givenUp = true
     yield* Effect.ignore(options.discard)
   })
   yield* Effect.forkIn(again, scope)
@@ -215,7 +224,10 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
       Deferred.await(settled),
       Effect.suspend(() => Deferred.await(current.ended))
     )
-    return Effect.asVoid(Effect.timeoutOption(ended, endWithin))
+    return Effect.timeoutOption(ended, endWithin).pipe(
+      Effect.flatMap((inTime) => Effect.orElseSucceed(options.unread, () => (Option.isSome(inTime) ? 0 : 1))),
+      Effect.map((unread): Drained => (unread > 0 || givenUp ? "truncated" : "complete"))
+    )
   })
   return { drained }
 })

@@ -12,5 +12,5 @@ export const nowhere: LogWriter = {
   onSettled: (resume) => resume(true),
   checkpoint: () => ({ place: { file: 0, offset: 0 }, amounts: { stdout: 0, stderr: 0 } }),
   onCheckpoint: () => {},
-  patiently: (waiting) => waiting
+  patiently: (waiting) => Effect.as(waiting, "complete" as const)
 }

@@ -144,7 +144,9 @@ export const make = Effect.gen(function* () {
 
     const drained = Effect.suspend(() => {
       ended = true
-      return terminal === null ? Effect.void : log.patiently(Effect.andThen(terminal.drain, log.flush))
+      return terminal === null
+        ? Effect.succeed("complete" as const)
+        : log.patiently(Effect.andThen(terminal.drain, log.flush))
     })
 
     /** The number of bytes that the terminal took, 0 where it has no room, `null` where it is gone. */

@@ -5,7 +5,7 @@
  */
 import { Effect, Fiber, Layer, Queue } from "effect"
 import type { Duration } from "effect"
-import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
+import type { Drained, IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { processKey } from "../../schema/Ids.ts"
 import { ProcessIo } from "../../services/ProcessIo.ts"
 import { MemoryOutput } from "../../services/MemoryOutput.ts"
@@ -46,7 +46,8 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
     const next = Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(Queue.take(pipe.queue)), put))
     const reader = yield* Effect.forkScoped(Effect.ignore(Effect.forever(next)))
     readers.set(pipe, reader)
-    return { descriptor, close, drained: Effect.asVoid(Fiber.await(reader)) }
+    const unread = () => Queue.sizeUnsafe(pipe.queue) > 0
+    return { descriptor, close, unread, ended: Effect.asVoid(Fiber.await(reader)) }
   })
 
   const openAll = Effect.fnUntraced(function* (request: IoRequest) {
@@ -57,7 +58,8 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
     const stdin = request.stdio.stdin ? yield* fifo(`${request.directory}/stdin`, "input") : null
     const closeStdin = stdin === null ? Effect.void : Effect.asVoid(Queue.end(stdin.pipe.queue))
     yield* Effect.addFinalizer(() => closeStdin)
-    const drained = Effect.andThen(stdout?.drained ?? Effect.void, stderr?.drained ?? Effect.void)
+    const ended = Effect.andThen(stdout?.ended ?? Effect.void, stderr?.ended ?? Effect.void)
+    const left = (): Drained => (stdout?.unread() === true || stderr?.unread() === true ? "truncated" : "complete")
     const io: OpenIo = {
       descriptors: {
         stdin: stdin?.descriptor ?? null,
@@ -66,7 +68,7 @@ const make = Effect.fnUntraced(function* ({ drainDeadline = "2 seconds" }: IoOpt
       },
       console: null,
       handOver: Effect.forEach([stdin, stdout, stderr], (end) => end?.close ?? Effect.void, { discard: true }),
-      drained: Effect.asVoid(Effect.timeoutOption(drained, drainDeadline)),
+      drained: Effect.map(Effect.timeoutOption(ended, drainDeadline), left),
       write: (bytes) => (stdin === null ? Effect.succeed(false) : write(stdin.pipe, bytes)),
       closeStdin: terminal ? Effect.void : closeStdin,
       resize: (size) =>

@@ -54,6 +54,7 @@ const PIDFD_GET_INFO = 0xc000_ff0b + pidfdInfoBytes * 0x1_0000
 const PIDFD_INFO_EXIT = 1 << 3
 const exitCodeOffset = 60
 const pollBytes = 8
+const FIONREAD = 0x541b
 const POLLIN = 1
 
 interface Bound {
@@ -182,6 +183,8 @@ export class Libc extends Context.Service<
       resource: number,
       limit: { readonly soft: bigint; readonly hard: bigint }
     ) => Effect.Effect<void, PosixError>
+    /** How many bytes there are to read in a pipe. */
+    readonly unread: (fd: number) => Effect.Effect<number, PosixError>
     /** Another descriptor of the same open file, close-on-exec; the caller closes it. */
     readonly duplicate: (fd: number) => Effect.Effect<number, PosixError>
     /** Makes reads and writes of a file that is open for both fail with EAGAIN instead of waiting. */
@@ -308,6 +311,11 @@ export class Libc extends Context.Service<
           })
           if (libc.poll(entries, fds.length, 0) === -1) return fail()
           return fds.filter((_, index) => entries.readInt16LE(index * pollBytes + 6) !== 0)
+        }),
+      unread: (fd) =>
+        call("ioctl", (libc, fail) => {
+          const count = Buffer.alloc(4)
+          return libc.ioctl(fd, FIONREAD, "void *", count) === -1 ? fail() : count.readInt32LE(0)
         }),
       pidfdExitStatus: (pidfd) =>
         call("ioctl", (libc, fail) => {

@@ -1,6 +1,6 @@
 /**
  * The WebSocket on a path, with what the library leaves out: a writer that waits until its client has read, and a reader that takes no more calls from a client who
- * does not read. Without that, answers would pile up here for whoever asks and does not listen.
+ * does not read. Without that, answers would pile up here for whoever asks and does not listen. And streams that are some pieces ahead of their acknowledgements.
  */
 import { Context, Effect, Latch, Predicate, Semaphore } from "effect"
 import { HttpRouter, HttpServerRequest } from "effect/http"
@@ -9,9 +9,15 @@ import { Socket } from "effect/socket"
 import { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { countLimited } from "../../services/Metrics.ts"
+import * as StreamWindow from "./StreamWindow.ts"
 
 /** Bytes that may wait for a client before the next answer does. */
 const ahead = 1024 * 1024
+
+/** Pieces of output that may be on their way to a client: enough that neither side waits for the other, and of a size that both can hold. */
+const piecesAhead = 4
+/** Of other streams one at a time is soon enough. */
+const isOutput = ([first]: ReadonlyArray<unknown>): boolean => Predicate.hasProperty(first, "bytes")
 
 const tooLarge = 1009
 
@@ -75,14 +81,38 @@ export const make = Effect.fnUntraced(function* (path: HttpRouter.PathInput) {
     )
   })
   yield* router.add("GET", path, serve)
+  const window = StreamWindow.make(piecesAhead, yield* protocol.clientIds)
+  let deliver: Parameters<typeof protocol.run>[0] = () => Effect.void
   return RpcServer.Protocol.of({
     ...protocol,
+    send: (client, response, transferables) => {
+      const sending = protocol.send(client, response, transferables)
+      if (response._tag === "Exit") window.ended(client, response.requestId)
+      if (response._tag !== "Chunk") return sending
+      const { requestId } = response
+      if (!isOutput(response.values) && !window.counts(client, requestId)) return sending
+      // Counted first: the client may have it before the write returns.
+      return window.sent(client, requestId)
+        ? Effect.andThen(
+            sending,
+            Effect.suspend(() => deliver(client, { _tag: "Ack", requestId }))
+          )
+        : sending
+    },
     // Messages are taken one by one by the fiber that reads the connection: what it waits for here, the client waits for.
-    run: (take) =>
-      protocol.run((client, message) =>
-        message._tag === "Request" || message._tag === "Ping"
-          ? Effect.flatMap(Taken, (taken) => Effect.andThen(taken, take(client, message)))
-          : take(client, message)
-      )
+    run: (take) => {
+      deliver = take
+      return protocol.run((client, message) => {
+        switch (message._tag) {
+          case "Request":
+          case "Ping":
+            return Effect.flatMap(Taken, (taken) => Effect.andThen(taken, take(client, message)))
+          case "Ack":
+            return window.acknowledged(client, message.requestId) ? take(client, message) : Effect.void
+          default:
+            return take(client, message)
+        }
+      })
+    }
   })
 })

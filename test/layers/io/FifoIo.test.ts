@@ -76,7 +76,7 @@ const run = Effect.fnUntraced(function* (directory: string, script: string) {
   const io = yield* open(directory)
   const child = yield* start(io, script)
   const exit = yield* ended(child)
-  yield* io.drained
+  assert.strictEqual(yield* io.drained, "complete")
   return exit
 })
 
@@ -110,7 +110,7 @@ describe("FifoIo", () => {
       const io = yield* open(directory)
       yield* start(io, "seq 1 10000; echo err >&2; sleep 60 &")
       execFileSync("sleep", ["0.5"])
-      yield* io.drained
+      assert.strictEqual(yield* io.drained, "complete")
       assert.strictEqual(logged(directory, "stdout").length, 48_894)
       assert.strictEqual(logged(directory, "stderr").toString(), "err\n")
     }).pipe(Effect.provide(layer))

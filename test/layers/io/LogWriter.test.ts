@@ -116,6 +116,24 @@ describe("LogWriter", () => {
     })
   )
 
+  it.live.runIf(canMount)(
+    "tells where a wait for it was cut off by the disk, and whether anything was lost before",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* mount("256k")
+        const log = yield* LogWriter.open(join(folder, "a.log"))
+        assert.strictEqual(yield* log.patiently(log.flush), "complete")
+        writeFileSync(join(folder, "filler"), Buffer.alloc(256 * 1024 - 8192))
+        log.add("stdout", Buffer.alloc(64 * 1024, "x"))
+        assert.strictEqual(yield* log.patiently(log.flush), "truncated")
+        // What was only late is no longer missing; what is lost stays so.
+        rmSync(join(folder, "filler"))
+        assert.strictEqual(yield* log.patiently(log.flush), "complete")
+        log.lose("stderr", 5)
+        assert.strictEqual(yield* log.patiently(log.flush), "truncated")
+      })
+  )
+
   it.live.runIf(canMount)("keeps going while the disk is full, and tells how much was lost", () =>
     Effect.gen(function* () {
       const folder = yield* mount("8m")

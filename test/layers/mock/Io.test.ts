@@ -94,7 +94,7 @@ describe("standard output", () => {
       yield* TestClock.adjust("1 second")
       assert.isUndefined(draining.pollUnsafe())
       yield* TestClock.adjust("1 second")
-      yield* Fiber.join(draining)
+      assert.strictEqual(yield* Fiber.join(draining), "complete")
       assert.strictEqual(yield* text("c", "e"), "x\n")
     }).pipe(Effect.provide(layer({ drainDeadline: "2 seconds" })))
   )
