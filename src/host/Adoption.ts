@@ -72,10 +72,13 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
         )
       )
     )
-    const live = yield* LiveProcess.make(record, io, processScope)
     const found = yield* reaper.identify(identity.pid)
     const isSame = ({ bootId, startTime }: Identity) => startTime === identity.startTime && bootId === identity.bootId
     const same = exit === null && reaped === undefined && Option.exists(found, isSame)
+    // Its pipes are open from before that look. A terminal was hung up with the host.
+    const lives = same && (yield* reaper.isAlive(identity))
+    const unheld = exit === null && stdio.log._tag === "json" && (terminal || !lives)
+    const live = yield* LiveProcess.make(unheld ? { ...record, unheld } : record, io, processScope)
     const execs = container?.execs ?? new Map<ExecId, Live>()
     if (ref.execId !== null) execs.set(ref.execId, live)
     else {

@@ -62,7 +62,8 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
         Effect.tap(() => Effect.forkIn(forget(container), live.scope))
       )
     }
-    const tell = (exit: Exit) => options.tell({ _tag: "Exited", ref: live.record.ref, exit })
+    const tell = (exit: Exit, unheld: boolean) =>
+      options.tell({ _tag: "Exited", ref: live.record.ref, exit, ...(unheld ? { unheld } : {}) })
     const unpin = reaper.unpin(pinIn(directory.directory(live.record.ref)))
     const end = Effect.andThen(LiveProcess.conclude(directory, live, child, before, tell), unpin)
     return Effect.forkIn(end, live.scope)

@@ -72,7 +72,7 @@ export const conclude = Effect.fnUntraced(function* (
   live: Live,
   child: Child,
   before: (reaped: Reaped) => Effect.Effect<Ending>,
-  tell: (exit: Exit) => Effect.Effect<void>
+  tell: (exit: Exit, unheld: boolean) => Effect.Effect<void>
 ) {
   const reaped = yield* child.exit
   // What follows takes time, and the kernel says it once. An exit that is not known may yet be found out by the next host.
@@ -81,22 +81,18 @@ export const conclude = Effect.fnUntraced(function* (
   const drained = yield* live.io.drained
   const { identity, ref } = live.record
   const id = ref.execId ?? ref.containerId
-  const exit: Exit = {
-    id,
-    pid: identity.pid,
-    ...reaped,
-    ...ending,
-    ...(drained === "truncated" ? { truncated: true } : {})
-  }
-  yield* change(directory, live, { exit }).pipe(
+  const unheld = drained === "complete" && live.record.unheld === true
+  const truncated = unheld || drained === "truncated"
+  const exit: Exit = { id, pid: identity.pid, ...reaped, ...ending, ...(truncated ? { truncated } : {}) }
+  yield* change(directory, live, { exit, unheld }).pipe(
     Effect.tapError((error) => Effect.logWarning(`exit of ${processKey(ref)} not saved yet: ${error.message}`)),
     Effect.retry({ schedule: Schedule.spaced("1 second"), while: () => isThere(directory, ref) }),
     Effect.catch(() =>
       Effect.sync(() => {
-        live.record = { ...live.record, exit }
+        live.record = { ...live.record, exit, unheld }
       })
     )
   )
-  yield* tell(exit)
+  yield* tell(exit, unheld)
   yield* Deferred.succeed(live.told, undefined)
 })

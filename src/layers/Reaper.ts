@@ -130,7 +130,10 @@ const make = Effect.gen(function* () {
     return Option.map(yield* pins.recall(path), (exitStatus): Reaped => ({ exitStatus, exitedAt, source: "kernel" }))
   })
 
-  return ProcessReaper.of({ claim, identify, signal, pin: pins.pin, recall, unpin: pins.unpin })
+  const isAlive = (identity: Identity) =>
+    identity.bootId === bootId ? Effect.map(Proc.find(identity), Option.isSome) : Effect.succeed(false)
+
+  return ProcessReaper.of({ claim, identify, isAlive, signal, pin: pins.pin, recall, unpin: pins.unpin })
 })
 
 /** Fails where the system calls that it needs are not to be had. One per process. */

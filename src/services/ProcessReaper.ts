@@ -20,6 +20,8 @@ export class ProcessReaper extends Context.Service<
     readonly claim: (pid: number) => Effect.Effect<Child>
     /** Who has this pid now; none where nobody has. */
     readonly identify: (pid: number) => Effect.Effect<Option.Option<Identity>>
+    /** Whether that very process lives; one that has ended does not, waited for or not. */
+    readonly isAlive: (identity: Identity) => Effect.Effect<boolean>
     /** Sends a signal to that very process; false where it has ended. Never reaches another process that got its pid. */
     readonly signal: (identity: Identity, signal: number) => Effect.Effect<boolean>
     /** Has the kernel keep at this path how the process ends, where it can: also while nobody lives to wait for it. */

@@ -15,16 +15,15 @@ export interface Counts {
   lines: number
   linesLost: number
   linesDoubled: number
-  /** Last lines of containers that ended when neither daemon nor shim lived: with the last who had it open the kernel forgets a pipe. */
-  linesWithPipe: number
+  /** Exits that say that output is truncated, and lines that are missing there: of what ended when neither daemon nor shim lived to hold its pipe. */
+  truncated: number
+  linesTruncated: number
   /** Exits by how they are known. */
   readonly sources: Map<string, number>
 }
 
 export interface Findings {
   readonly counts: Counts
-  /** Times, in milliseconds, in which neither daemon nor shim lived: the last output of what ended then may be gone, and with an older kernel its exit. */
-  readonly dark: Array<readonly [from: number, to: number]>
   readonly wrong: Array<string>
   readonly find: (what: string) => void
 }
@@ -43,10 +42,11 @@ export const make = (): Findings => {
     lines: 0,
     linesLost: 0,
     linesDoubled: 0,
-    linesWithPipe: 0,
+    truncated: 0,
+    linesTruncated: 0,
     sources
   }
-  return { counts, dark: [], wrong, find: (what) => void wrong.push(what) }
+  return { counts, wrong, find: (what) => void wrong.push(what) }
 }
 
 /** Errors that a client meets while something is dead or dying, and that may be asked again. */

@@ -3,7 +3,7 @@
  * numbers its lines and leaves a mark before it ends, so that what berth tells can be held against what happened.
  */
 import { Effect, Random, Result, Stream } from "effect"
-import { existsSync, statSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { ContainerId, Containers, ExecId, Spec, Tasks } from "../../src/index.ts"
 import type { BerthError, Exit } from "../../src/index.ts"
@@ -25,7 +25,7 @@ const chance = (part: number) => Effect.map(Random.next, (drawn) => drawn < part
 export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: string, name: string) {
   const [containers, tasks] = [yield* Containers, yield* Tasks]
   const id = ContainerId.make(name)
-  const { counts, dark, find } = findings
+  const { counts, find } = findings
   const [lines, code] = [yield* Random.nextIntBetween(100, 3000), yield* Random.nextIntBetween(0, 100)]
   const spec = Result.getOrThrow(Spec.make({ rootfs: { path: rootfs }, args: script(name, lines, code) }))
   const ask = <A>(what: string, effect: Effect.Effect<A, BerthError>) =>
@@ -93,12 +93,6 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     }
   })
 
-  /** By the mark that it leaves. One that was killed leaves none. */
-  const endedInTheDark = () => {
-    const mark = statSync(join(rootfs, "tmp", name), { throwIfNoEntry: false })
-    return mark === undefined ? dark.length > 0 : dark.some(([from, to]) => mark.mtimeMs >= from && mark.mtimeMs <= to)
-  }
-
   const judge = (exit: Exit, pid: number | null, killed: boolean) => {
     counts.sources.set(exit.source, (counts.sources.get(exit.source) ?? 0) + 1)
     const told = `${exit.exitStatus} (${exit.source})`
@@ -106,7 +100,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     const finished = existsSync(join(rootfs, "tmp", name))
     if (!finished && !killed) find(`${name}: it was harmed: ended with ${told} before its time`)
     if (exit.source === "unknown") {
-      if (kernelTells || !endedInTheDark()) find(`${name}: its exit is not known`)
+      if (kernelTells) find(`${name}: its exit is not known`)
       return
     }
     const right = finished && !killed ? [code] : finished ? [code, 137] : [137]
@@ -125,7 +119,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     return text.split("\n")
   })
 
-  /** Every line once and in order; of one that was killed, or whose pipe went when nobody was there to hold it, the last line is not known. */
+  /** Every line once and in order; of one that was killed the last line is not known, and of one whose exit says so its last lines may be missing. */
   const judgeOutput = (text: ReadonlyArray<string>, isOpenEnded: boolean) => {
     const shown = text.slice(0, -1).map(Number)
     counts.lines += shown.length
@@ -134,7 +128,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     const lost = (isOpenEnded ? last : lines) - distinct
     counts.linesLost += lost
     counts.linesDoubled += shown.length - distinct
-    if (isOpenEnded && !killed) counts.linesWithPipe += lines - last
+    if (isOpenEnded && !killed) counts.linesTruncated += lines - last
     const wrong = shown.findIndex((line, index) => line !== index + 1)
     if (wrong !== -1)
       find(`${name}: line ${wrong + 1} is not its own: ${shown.slice(Math.max(0, wrong - 3), wrong + 4).join(" ")}`)
@@ -166,7 +160,8 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
   const exit = yield* ask("wait", tasks.wait({ id }))
   judge(exit, pid, killed)
   const first = yield* read
-  judgeOutput(first, killed || endedInTheDark())
+  if (exit.truncated === true) counts.truncated += 1
+  judgeOutput(first, killed || exit.truncated === true)
   // Tells a log that lacks something from an answer that was cut off.
   const second = yield* read
   if (second.length !== first.length) {

@@ -39,8 +39,8 @@ const program = Effect.gen(function* () {
   yield* Console.log(`killed: the daemon ${counts.killsOfDaemon} times, the shim ${counts.killsOfShim} times`)
   yield* Console.log(`exits known by: ${sources}; ${counts.events} events`)
   yield* Console.log(
-    `lines: ${counts.lines}, lost ${counts.linesLost}, doubled ${counts.linesDoubled}, ` +
-      `gone with a pipe that neither daemon nor shim lived to hold ${counts.linesWithPipe}`
+    `lines: ${counts.lines}, lost ${counts.linesLost}, doubled ${counts.linesDoubled}; ` +
+      `${counts.truncated} exits say that output is truncated, by ${counts.linesTruncated} lines in all`
   )
   for (const what of wrong) yield* Console.log(`FOUND ${what}`)
   yield* Console.log(`found: ${wrong.length}`)

@@ -297,6 +297,33 @@ describe("a host that follows another", () => {
       assert.deepStrictEqual(yield* left, nothing)
     }).pipe(Effect.scoped))
 
+  test("says that output may be missing of what ended while nobody held its pipes, and of nothing else", () =>
+    Effect.gen(function* () {
+      yield* life(
+        Effect.gen(function* () {
+          yield* running(sh("sleep 10; exit 5"))
+          yield* exec("early", sh("sleep 2; exit 3"))
+          yield* exec("late", sh("sleep 5; exit 4"))
+        })
+      )
+      yield* TestClock.adjust("3 seconds")
+      yield* life(
+        Effect.gen(function* () {
+          yield* TestClock.adjust("1 minute")
+          const { exits, init } = yield* Effect.map((yield* ProcessHost).delete(web), ({ execs, init }) => ({
+            exits: new Map(execs.map(({ execId, exit }) => [String(execId), exit])),
+            init
+          }))
+          const told = [init, exits.get("late"), exits.get("early")].map((exit) => [exit?.exitStatus, exit?.truncated])
+          assert.deepStrictEqual(told, [
+            [5, undefined],
+            [4, undefined],
+            [3, true]
+          ])
+        })
+      )
+    }).pipe(Effect.scoped))
+
   for (const keepsEnds of [true, false]) {
     test(
       `knows of an end that the one before could not write down ${keepsEnds ? "what the kernel has kept" : "that it came, on an older kernel"}`,

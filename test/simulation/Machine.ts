@@ -178,6 +178,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
           exit: there(exit)
         })),
       identify: reaper.identify,
+      isAlive: reaper.isAlive,
       signal: reaper.signal,
       pin: (identity, path) => there(reaper.pin(identity, path)),
       recall: (path) => there(reaper.recall(path)),

@@ -46,6 +46,7 @@ const pidAlone: Mutation = {
       ...inner,
       claim: (pid) =>
         Effect.map(inner.claim(pid), (child) => ({ ...child, identity: { ...child.identity, ...anonymous } })),
+      isAlive: ({ pid }) => Effect.sync(() => machine.table.get(pid)?.ended === false),
       identify: (pid) =>
         Effect.map(
           inner.identify(pid),

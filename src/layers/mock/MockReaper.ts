@@ -27,6 +27,11 @@ const make = Effect.gen(function* () {
     claim,
     identify: (pid) =>
       Effect.sync(() => Option.map(Option.fromUndefinedOr(machine.table.get(pid)), ({ identity }) => identity)),
+    isAlive: (identity) =>
+      Effect.sync(() => {
+        const proc = machine.find(identity)
+        return proc !== undefined && !proc.ended
+      }),
     signal: Effect.fn("MockReaper.signal")((identity, signal) => {
       const proc = machine.find(identity)
       if (proc === undefined) return Effect.succeed(false)

@@ -18,6 +18,8 @@ import * as Proc from "../posix/Proc.ts"
 
 interface Kept {
   readonly identity: Identity
+  /** Whether the pipes are open from a time at which it lived, or a shim had them open: then nothing of what it printed is gone. */
+  readonly held: boolean
   readonly pidfd: Option.Option<number>
   readonly pipes: ReadonlyArray<number>
 }
@@ -52,22 +54,29 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
       kept.delete(key)
     })
 
-  const keep = Effect.fnUntraced(function* (ref: ProcessRef, identity: Identity, { log }: Stdio) {
+  const keep = Effect.fnUntraced(function* (ref: ProcessRef, identity: Identity, { log }: Stdio, heldByShim = true) {
     const key = processKey(ref)
     if (kept.get(key)?.identity.startTime === identity.startTime) return
     yield* release(ref)
+    const folder = pathOf(options.state, ref)
+    const pipes = log._tag === "json" ? ["stdout", "stderr"].flatMap((name) => openPipe(join(folder, name))) : []
     const pidfd = yield* Effect.option(libc.pidfdOpen(identity.pid))
     // Only now it is sure whose descriptor that is.
     const same = Option.isSome(yield* Proc.find(identity))
     if (!same && Option.isSome(pidfd)) closeSync(pidfd.value)
-    const folder = pathOf(options.state, ref)
-    const pipes = log._tag === "json" ? ["stdout", "stderr"].flatMap((name) => openPipe(join(folder, name))) : []
-    kept.set(key, { identity, pidfd: same ? pidfd : Option.none(), pipes })
+    kept.set(key, {
+      identity,
+      held: (same || heldByShim) && pipes.length > 0,
+      pidfd: same ? pidfd : Option.none(),
+      pipes
+    })
   }, Effect.uninterruptible)
 
-  /** The exit that a host told, with the status that the kernel tells us where the host came too late for it. */
-  const better = Effect.fnUntraced(function* (ref: ProcessRef, exit: Exit) {
+  /** The exit that a host told, with what we know better where the host came too late: the status that the kernel tells us, and that output is complete. */
+  const better = Effect.fnUntraced(function* (ref: ProcessRef, told: Exit, unheld: boolean = false) {
     const known = kept.get(processKey(ref))
+    const { truncated: _, ...complete } = told
+    const exit: Exit = unheld && known?.held === true ? complete : told
     if (exit.source !== "unknown" || known === undefined || Option.isNone(known.pidfd)) return exit
     const status = yield* Effect.option(libc.pidfdExitStatus(known.pidfd.value))
     return Option.match(Option.flatten(status), {
@@ -76,16 +85,16 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
     })
   })
 
-  /** Of a record that a host holds: keeps what lives, and corrects what has ended. */
-  const review = Effect.fnUntraced(function* (record: HostedRecord) {
-    const { exit, identity, ref, stdio } = record
-    if (exit !== null) return { ...record, exit: yield* better(ref, exit) }
-    yield* keep(ref, identity, stdio)
+  /** Of a record: keeps what lives, and corrects what has ended. */
+  const review = Effect.fnUntraced(function* (record: HostedRecord, fromShim = true) {
+    const { exit, identity, ref, stdio, unheld = false } = record
+    if (exit !== null) return { ...record, exit: yield* better(ref, exit, unheld) }
+    yield* keep(ref, identity, stdio, fromShim && !unheld)
     return record
   })
 
   // At once: until a shim tells what it holds, this may be the only one that does.
-  yield* Effect.flatMap(peek(options.state), Effect.forEach(review, { discard: true }))
+  for (const record of yield* peek(options.state)) yield* review(record, false)
 
   return { keep, release, better, review }
 })

@@ -173,9 +173,9 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const review = Effect.fnUntraced(function* (event: HostEvent): Effect.fn.Return<HostEvent> {
     switch (event._tag) {
       case "Snapshot":
-        return { ...event, records: yield* Effect.forEach(event.records, keeper.review) }
+        return { ...event, records: yield* Effect.forEach(event.records, (record) => keeper.review(record)) }
       case "Exited": {
-        const exit = yield* keeper.better(event.ref, event.exit)
+        const exit = yield* keeper.better(event.ref, event.exit, event.unheld)
         yield* keeper.release(event.ref)
         return { ...event, exit }
       }

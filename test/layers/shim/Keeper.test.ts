@@ -79,6 +79,23 @@ it.live("holds from the first moment what the records of a state folder name, an
       yield* Effect.callback<void>((resume) => void process.once("exit", () => resume(Effect.void)))
       // Waited for by somebody else, and still known.
       assert.deepInclude(yield* keeper.better(init.ref, unknown), { exitStatus: 7, source: "kernel" })
+      const cut = { ...late, truncated: true as const }
+      assert.deepStrictEqual(yield* keeper.better(init.ref, cut, true), late)
+      assert.deepStrictEqual(yield* keeper.better(init.ref, cut, false), cut)
+    }).pipe(Effect.scoped, Effect.provide(Libc.layer))
+    // To whom it had ended already its last output may be gone.
+    yield* Effect.gen(function* () {
+      const keeper = yield* Keeper.make({ state: folder })
+      const cut = {
+        ...ended,
+        id: "web",
+        pid,
+        oomKilled: false,
+        oomCount: null,
+        memoryPeak: null,
+        truncated: true as const
+      }
+      assert.deepStrictEqual(yield* keeper.better(init.ref, cut, true), cut)
     }).pipe(Effect.scoped, Effect.provide(Libc.layer))
     assert.deepStrictEqual(open(folder), [])
   }).pipe(Effect.scoped)
