@@ -339,7 +339,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
             [24, "kernel", true]
           ]
           const ended = [255, "unknown", true]
-          assert.deepStrictEqual(told, kernelTells ? known : [ended, ended])
+          assert.deepStrictEqual<unknown>(told, kernelTells ? known : [ended, ended])
           assert.isTrue(lives(victim.pid))
           yield* remove(ends.id, victim.id)
           yield* nothingOf(where, ends.id, victim.id)
