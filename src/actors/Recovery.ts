@@ -47,6 +47,8 @@ export const settle = (
       // Whoever asked has been told that it failed.
       return [{ execId: null, input: TaskMachine.Command.Delete({ force: true }) }]
     case "Deleting":
+      // The deletion may fail, and what is not deleted has ended all the same.
+      if (record?.exit) tell(Report.Exited({ exit: record.exit }))
       return [...reports, { execId: null, input: TaskMachine.Command.Delete({ force: true }) }]
     case "Stopped":
     case "Deleted":

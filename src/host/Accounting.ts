@@ -45,14 +45,14 @@ export const make = (options: {
   const { containerId, namespace } = init.record.ref
   const turns = Semaphore.makeUnsafe(1)
   const told = () => init.record.oomCount ?? 0
-  let roseAt = Number.NEGATIVE_INFINITY
+  let roseAt = init.record.oomAt ?? Number.NEGATIVE_INFINITY
 
   /** The kills so far, all of them told; `null` where they are not known. */
   const look = Effect.gen(function* () {
     const count = Option.getOrNull(yield* Effect.option(cgroup.oomKills))
     if (count === null || count <= told()) return count
     roseAt = yield* Clock.currentTimeMillis
-    yield* LiveProcess.note(directory, init, { oomCount: count })
+    yield* LiveProcess.note(directory, init, { oomCount: count, oomAt: roseAt })
     yield* tell({ _tag: "Oom", ref: { namespace, containerId }, count })
     return count
   }).pipe(turns.withPermit)

@@ -99,7 +99,11 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       }
       if (exit === null && record.freezing === true) yield* thaw(made)
     }
-    if (exit !== null) return null
+    if (exit !== null) {
+      // Its host may have died just before it took that away.
+      yield* reaper.unpin(pinIn(folder))
+      return null
+    }
     const unknown = Effect.map(DateTime.now, (exitedAt): Reaped => ({ exitStatus: 255, exitedAt, source: "unknown" }))
     const claimed = same ? yield* reaper.claim(identity.pid) : null
     // It may have ended since it was looked at, and its pid be another's.

@@ -2,7 +2,7 @@
  * What must have happened before the end of a process is told: no exec outlives its init, kills for want of memory are told, and the runtime forgets the
  * container (the rest of an exit's way is in `LiveProcess.ts`).
  */
-import { Deferred, Effect, Exit as Outcome, Fiber } from "effect"
+import { Deferred, Effect, Exit as Outcome, Fiber, Scope } from "effect"
 import type { HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey } from "../schema/Ids.ts"
@@ -64,8 +64,13 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
     }
     const tell = (exit: Exit, unheld: boolean) =>
       options.tell({ _tag: "Exited", ref: live.record.ref, exit, ...(unheld ? { unheld } : {}) })
+    // Whoever deletes it waits for the runtime, and has to ask that itself where nobody does any more.
+    const givenUp =
+      execs === null || container === undefined
+        ? Effect.void
+        : Scope.addFinalizer(live.scope, Deferred.succeed(container.forgotten, false))
     const unpin = reaper.unpin(pinIn(directory.directory(live.record.ref)))
     const end = Effect.andThen(LiveProcess.conclude(directory, live, child, before, tell), unpin)
-    return Effect.forkIn(end, live.scope)
+    return Effect.andThen(givenUp, Effect.forkIn(end, live.scope))
   }
 })

@@ -3,7 +3,7 @@
  * Nobody was ever told of these. A record that cannot be read is another matter: its process may be alive, so it is left as it is.
  */
 import { Effect, Option, Schedule } from "effect"
-import type { ContainerRef, Ref } from "../schema/Host.ts"
+import type { ContainerRef, HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import type { Driver, Target } from "../services/OciRuntime.ts"
@@ -36,15 +36,21 @@ export const makeHalfMade = Effect.fnUntraced(function* (
       { until: (left) => left.length === 0, schedule: Schedule.spaced("5 millis"), times: 200 }
     )
 
-  /** The exec of a container that may well go on. */
-  const undoExec = Effect.fnUntraced(function* (ref: Ref) {
-    const init = { ...ref, execId: null }
-    const record = yield* directory.load(init)
-    if (Option.isSome(record)) {
-      const { containerId, namespace } = ref
-      const target = { namespace, containerId, bundle: directory.directory(init) }
-      yield* stop(yield* runtime.driver(record.value.runtime), target, ref.execId)
-    }
+  const isUnrecorded = (ref: Ref) =>
+    Effect.map(directory.unrecorded, (found) => found.some((each) => processKey(each) === processKey(ref)))
+  const initOf = (ref: Ref) => directory.load({ ...ref, execId: null })
+  /** While that container is there and the folder too, nobody makes another exec of the name. */
+  const isStill = Effect.fnUntraced(function* (ref: Ref, { identity: { pid, startTime } }: HostedRecord) {
+    const now = Option.getOrNull(yield* initOf(ref))?.identity
+    return now?.pid === pid && now.startTime === startTime && (yield* isUnrecorded(ref))
+  })
+
+  /** The exec of a container that may well go on: `init` is its record. */
+  const undoExec = Effect.fnUntraced(function* (ref: Ref, init: HostedRecord) {
+    if (!(yield* isStill(ref, init))) return
+    const { containerId, namespace } = ref
+    const target = { namespace, containerId, bundle: directory.directory(init.ref) }
+    yield* stop(yield* runtime.driver(init.runtime), target, ref.execId)
     yield* directory.remove(ref)
   })
 
@@ -52,8 +58,7 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   const undo = Effect.fnUntraced(function* ({ containerId, namespace }: ContainerRef) {
     const key = containerKey({ namespace, containerId })
     const ref = { namespace, containerId, execId: null }
-    const found = yield* directory.unrecorded
-    if (!found.some((each) => each.execId === null && containerKey(each) === key)) return
+    if (!(yield* isUnrecorded(ref))) return
     const target = { namespace, containerId, bundle: directory.directory(ref) }
     for (const { available, name } of yield* runtime.list) {
       if (!available) continue
@@ -73,13 +78,14 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   /** All that earlier hosts have left, before anything is made. */
   const undoAll = Effect.gen(function* () {
     for (const ref of yield* directory.unrecorded) {
-      const exec = ref.execId !== null
-      yield* Effect.catch(exec ? undoExec(ref) : undo(ref), (error) =>
-        Effect.andThen(
-          Effect.logWarning(`not undone: ${processKey(ref)}: ${error.message}`),
-          // While its folder is there nobody makes another of that name.
-          exec ? later(undoExec(ref)) : undoLater(ref)
-        )
+      const init = ref.execId === null ? Option.none() : yield* initOf(ref)
+      const work = Option.isSome(init)
+        ? undoExec(ref, init.value)
+        : ref.execId === null
+          ? undo(ref)
+          : directory.remove(ref)
+      yield* Effect.catch(work, (error) =>
+        Effect.andThen(Effect.logWarning(`not undone: ${processKey(ref)}: ${error.message}`), later(alone(ref, work)))
       )
     }
   })

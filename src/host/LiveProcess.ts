@@ -48,7 +48,7 @@ const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) 
 export const note = (
   directory: Directory,
   live: Live,
-  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing" | "oomCount" | "reaped">>
+  patch: Partial<Pick<HostedRecord, "started" | "paused" | "freezing" | "oomCount" | "oomAt" | "reaped">>
 ) =>
   Effect.catch(change(directory, live, patch), (error) =>
     Effect.andThen(

@@ -282,7 +282,8 @@ const make = Effect.gen(function* () {
     yield* endAll(container)
     const { driver, execs, forgotten, init, target } = container
     const force = init.record.exit === null
-    if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force })
+    // Where the runtime did not forget it by itself: one that was paused as it ended it still takes for paused.
+    if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force: true })
     // What patience did not see the runtime may have brought about.
     if (force) yield* Deferred.await(init.told).pipe(Effect.timeoutOption("1 second"))
     for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)

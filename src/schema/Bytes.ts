@@ -15,10 +15,13 @@ const encode = (bytes: Uint8Array): string =>
     ? Base64.encode(bytes)
     : platform.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64")
 
+/** The platform takes a character beyond ASCII for its lower byte. */
+const isAscii = (text: string) => /^[ -~]*$/.test(text)
+
 /** `null` where this has to be looked at by character: the platform skips over what is not base64, and takes another alphabet too. */
 const decodeNatively = (text: string): Uint8Array | null => {
   if (platform === null || text.length < worthwhile || text.length % 4 !== 0) return null
-  if (text.includes("-") || text.includes("_")) return null
+  if (text.includes("-") || text.includes("_") || !isAscii(text)) return null
   const decoded = platform.from(text, "base64")
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0
   if (decoded.length !== (text.length / 4) * 3 - padding) return null

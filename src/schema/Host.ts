@@ -48,7 +48,8 @@ export type Updated = typeof Updated.Type
 /**
  * What the host knows of a process: enough for another host to take it over. `started` is set for init once the runtime has started it; `freezing` while the
  * runtime is at work on a pause or a resume, so that `paused` is not to be trusted; `terminal`, absent in records of older hosts, where the process has one. Of
- * init, and absent there too: `cgroupsPath` of the specification, and `oomCount`, the kills for want of memory that were told. `reaped` is what the kernel said
+ * init, and absent there too: `cgroupsPath` of the specification, and `oomCount`, the kills for want of memory that were told, with the time of the
+ * last, `oomAt`, in milliseconds. `reaped` is what the kernel said
  * of its end and never says again; `exit` has to wait for the last output. `unheld`: its exit says that output is truncated, only because the host cannot know
  * that somebody else held the pipes while there was no host.
  */
@@ -62,6 +63,7 @@ export const HostedRecord = Schema.Struct({
   terminal: Schema.optionalKey(Schema.Boolean),
   cgroupsPath: Schema.optionalKey(Schema.NullOr(Schema.String)),
   oomCount: Schema.optionalKey(Schema.Int),
+  oomAt: Schema.optionalKey(Schema.Int),
   reaped: Schema.optionalKey(Reaped),
   unheld: Schema.optionalKey(Schema.Boolean),
   ...io,

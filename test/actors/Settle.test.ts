@@ -99,7 +99,7 @@ describe("settle", () => {
         ended: ["ResumeDone", seven]
       },
       Stopped: always(),
-      Deleting: always("Force"),
+      Deleting: { ...always("Force"), stillborn: [one, "Force"], ended: [seven, "Force"] },
       Deleted: always()
     }
     for (const [tag, state] of Object.entries(taskStates)) {

@@ -30,6 +30,7 @@ describe("Bytes", () => {
     const at = (place: number, piece: string) => text.slice(0, place) + piece + text.slice(place + piece.length)
     const strange = [
       ...["*", "-", "_", " ", "=", "é", "\u{1F600}", "\0"].map((piece) => at(500, piece)),
+      `\u0141${"A".repeat(399)}`,
       ...["===", "====", "A", "=A", "\n"].map((piece) => text + piece),
       ...["=", "==", "===", "-=", "_A=="].map((piece) => at(text.length - piece.length, piece)),
       `${text.slice(0, 600)}\r\n${text.slice(600)}`,

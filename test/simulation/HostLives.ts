@@ -1,6 +1,6 @@
 /**
  * The lives of the host, one after the other over the same machine, and the wire between it and the daemon. A call is a message there and one back; the wire
- * delays them, lets different ones overtake each other, and may break: then every call under way has failed for the daemon, whether the host has done it or not.
+ * delays them, lets answers overtake each other, and may break: then every call under way has failed for the daemon, whether the host has done it or not.
  */
 import type { Context } from "effect"
 import { Cause, Effect, Exit, Layer, Queue, Scope, Stream } from "effect"
@@ -19,6 +19,8 @@ interface Life {
   readonly domain: Domain
   readonly close: () => void
   service: Service | null
+  /** What each daemon has sent and is still on its way: a socket keeps its order, so that nothing is carried out before what was sent earlier. */
+  readonly incoming: Map<Domain, Array<() => void>>
   /** Daemons that wait for it to be up. */
   readonly waiting: Array<(service: Service) => void>
 }
@@ -64,7 +66,7 @@ export const make = (
   const begin = (): Life => {
     const domain = kernel.domain(`host${++count}`)
     const { close, ports } = machine.portsFor(domain)
-    const life: Life = { domain, close, service: null, waiting: [] }
+    const life: Life = { domain, close, service: null, incoming: new Map(), waiting: [] }
     const boot: Effect.Effect<Context.Context<ProcessHost>> = Layer.build(LocalHost.layer).pipe(
       Effect.provideContext<HostPorts>(ports),
       Effect.provideService(Scope.Scope, Scope.makeUnsafe()),
@@ -109,15 +111,20 @@ export const make = (
       }
     }
     underWay.add(call)
-    const go = (service: Service) =>
-      kernel.after(life.domain, delay(), () => {
-        if (!underWay.has(call)) return
-        fiber = kernel.fork(life.domain, what(service))
-        fiber.addObserver((exit) => {
-          if (!underWay.delete(call)) return
-          kernel.after(daemon, latency(), () => done(exit))
-        })
+    const begin = (service: Service) => {
+      if (!underWay.has(call)) return
+      fiber = kernel.fork(life.domain, what(service))
+      fiber.addObserver((exit) => {
+        if (!underWay.delete(call)) return
+        kernel.after(daemon, latency(), () => done(exit))
       })
+    }
+    const go = (service: Service) => {
+      const line = life.incoming.get(daemon) ?? []
+      life.incoming.set(daemon, line)
+      line.push(() => begin(service))
+      kernel.after(life.domain, delay(), () => line.shift()?.())
+    }
     if (life.service === null) life.waiting.push(go)
     else go(life.service)
     return call

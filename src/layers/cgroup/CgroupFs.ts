@@ -39,7 +39,7 @@ const orNull = <A>(read: () => A): A | null => {
 
 const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
   // Plain files do not say that they were replaced.
-  const reader = root === "" ? Reader.make(root, yield* KeptFiles.make) : Reader.make(root)
+  const reader = root === "" ? Reader.make(root, yield* KeptFiles.make()) : Reader.make(root)
   const hierarchies = yield* Effect.try({ try: () => Hierarchies.make(reader), catch: unreadable })
   const machineAt = Machine.make(reader)
   const processesOf = Processes.make(reader)

@@ -4,7 +4,7 @@
  */
 import { Effect, Latch } from "effect"
 import type { Scope } from "effect"
-import { closeSync, openSync } from "node:fs"
+import { closeSync, openSync, readFileSync } from "node:fs"
 import { codeOf } from "../posix/Libc.ts"
 
 /** A file, or a folder. It may be dropped without a word. */
@@ -17,8 +17,18 @@ export interface KeptFile {
   readonly close: () => void
 }
 
-/** The most files that are kept open, sixteen a container; others are opened for each read. Some systems allow a process 4096. */
-const capacity = 3072
+/** The most files that are kept open, sixteen a container; others are opened for each read. */
+const most = 3072
+
+/** No more than a quarter of what this process may have open: runtimes, pipes and clients need theirs. */
+const capacityOf = (): number => {
+  try {
+    const allowed = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]
+    return allowed === undefined ? most : Math.min(most, Math.floor(Number(allowed) / 4))
+  } catch {
+    return most
+  }
+}
 
 interface Kept {
   /** `null` while it is closed. */
@@ -37,7 +47,9 @@ const useOnce = <A>(path: string, work: (fd: number) => A): A => {
 }
 
 /** Closes everything with the scope. */
-export const make: Effect.Effect<(path: string) => KeptFile, never, Scope.Scope> = Effect.gen(function* () {
+export const make = Effect.fnUntraced(function* (
+  capacity: number = capacityOf()
+): Effect.fn.Return<(path: string) => KeptFile, never, Scope.Scope> {
   const open = new Set<Kept>()
   const some = yield* Latch.make()
 
@@ -56,10 +68,21 @@ export const make: Effect.Effect<(path: string) => KeptFile, never, Scope.Scope>
   })
   yield* Effect.forkScoped(Effect.forever(some.whenOpen(Effect.andThen(Effect.sleep("10 seconds"), sweep))))
 
+  const opening = (path: string): number => {
+    try {
+      return openSync(path, "r")
+    } catch (error) {
+      // What is kept is kept to be quick; somebody needs it more now.
+      if (codeOf(error) !== "EMFILE" || open.size === 0) throw error
+      open.forEach(close)
+      return openSync(path, "r")
+    }
+  }
+
   const reopen = <A>(path: string, file: Kept, work: (fd: number) => A): A => {
     file.opened++
     if (open.size >= capacity) return useOnce(path, work)
-    const fd = openSync(path, "r")
+    const fd = opening(path)
     file.fd = fd
     open.add(file)
     some.openUnsafe()

@@ -137,7 +137,7 @@ export const open = (
     let settling: Array<{ readonly target: number; readonly resume: (isWritten: boolean) => void }> = []
     const listeners: Array<() => void> = []
     const given = { stdout: 0, stderr: 0 }
-    /** Whether anything was lost at any time. */
+    /** Whether anything was lost since it was opened: what was lost before is marked in the log alone. */
     let gap = false
 
     // Both count bytes of records, from the opening on.

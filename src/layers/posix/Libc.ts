@@ -144,9 +144,9 @@ export class Libc extends Context.Service<
     readonly pipe: Effect.Effect<{ readonly read: number; readonly write: number }, PosixError>
     /** Mounts a filesystem that has no device; `data` is its options. */
     readonly mount: (type: string, target: string, data: string) => Effect.Effect<void, PosixError>
-    /** Takes the uppermost mount off a path, though it may be in use. EINVAL where nothing is mounted there. */
     /** Has the file at `path` be what is open, for as long as that is mounted there. */
     readonly mountDescriptor: (fd: number, path: string) => Effect.Effect<void, PosixError>
+    /** Takes the uppermost mount off a path, though it may be in use. EINVAL where nothing is mounted there. */
     readonly unmount: (target: string) => Effect.Effect<void, PosixError>
     /** Moves what is in pipes, and waits for it, without reading it. ENOSYS where this event loop cannot. */
     readonly pipes: Effect.Effect<PipeCalls.PipeCalls, PosixError>

@@ -94,7 +94,20 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
   })
 
   // At once: until a shim tells what it holds, this may be the only one that does.
-  for (const record of yield* peek(options.state)) yield* review(record, false)
+  const peeked = yield* Effect.tap(
+    peek(options.state),
+    Effect.forEach((record) => review(record, false), { discard: true })
+  )
+  const doubtful = new Map(peeked.map(({ ref }) => [processKey(ref), ref]))
 
-  return { keep, release, better, review }
+  /** What a shim says that it holds: what it was just deleting when we looked is not to be kept for ever. */
+  const reviewAll = Effect.fnUntraced(function* (records: ReadonlyArray<HostedRecord>) {
+    const reviewed = yield* Effect.forEach(records, (record) => review(record))
+    for (const { ref } of records) doubtful.delete(processKey(ref))
+    yield* Effect.forEach(Array.from(doubtful.values()), release, { discard: true })
+    doubtful.clear()
+    return reviewed
+  })
+
+  return { keep, release, better, reviewAll }
 })

@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const review = Effect.fnUntraced(function* (event: HostEvent): Effect.fn.Return<HostEvent> {
     switch (event._tag) {
       case "Snapshot":
-        return { ...event, records: yield* Effect.forEach(event.records, (record) => keeper.review(record)) }
+        return { ...event, records: yield* keeper.reviewAll(event.records) }
       case "Exited": {
         const exit = yield* keeper.better(event.ref, event.exit, event.unheld)
         yield* keeper.release(event.ref)

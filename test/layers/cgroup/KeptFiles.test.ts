@@ -19,7 +19,7 @@ describe("KeptFiles", () => {
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "file")
       writeFileSync(path, "one")
-      const file = (yield* KeptFiles.make)(path)
+      const file = (yield* KeptFiles.make())(path)
       for (let second = 0; second < 60; second++) {
         assert.strictEqual(file.use(text), "one")
         yield* TestClock.adjust("1 second")
@@ -36,11 +36,35 @@ describe("KeptFiles", () => {
     })
   )
 
+  it.effect("keeps no more open than it may, and reads the others all the same", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const keep = yield* KeptFiles.make(2)
+      const files = ["a", "b", "c", "d"].map((name) => {
+        writeFileSync(join(folder, name), name)
+        return keep(join(folder, name))
+      })
+      for (let time = 0; time < 3; time++) {
+        assert.deepStrictEqual(
+          files.map((file) => file.use(text)),
+          ["a", "b", "c", "d"]
+        )
+      }
+      assert.deepStrictEqual(
+        files.map((file) => file.opened()),
+        [1, 1, 3, 3]
+      )
+      files[0]?.close()
+      assert.strictEqual(files[3]?.use(text), "d")
+      assert.deepStrictEqual([files[3]?.use(text), files[3]?.opened()], ["d", 4])
+    })
+  )
+
   it.effect("finds the group that took the place of one that is gone, and keeps nothing of what fails", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "file")
       writeFileSync(path, "one")
-      const file = (yield* KeptFiles.make)(path)
+      const file = (yield* KeptFiles.make())(path)
       let first = true
       file.use(text)
       assert.strictEqual(
@@ -65,7 +89,7 @@ describe("KeptFiles", () => {
       const path = join(yield* temporaryFolder, "file")
       writeFileSync(path, "one")
       const scope = yield* Scope.make()
-      const open = yield* Scope.provide(KeptFiles.make, scope)
+      const open = yield* Scope.provide(KeptFiles.make(), scope)
       const fd = open(path).use((fd) => fd)
       assert.isTrue(fstatSync(fd).isFile())
       yield* Scope.close(scope, Exit.void)
