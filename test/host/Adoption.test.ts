@@ -9,13 +9,14 @@ import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
-import { refOf, sh, specOf, text } from "../layers/mock/support.ts"
+import { processOf, refOf, sh, specOf, text } from "../layers/mock/support.ts"
 import { atOnce, failure, settled } from "../support/atOnce.ts"
 import {
   Disk,
   exec,
   forever,
   gone,
+  job,
   left,
   life,
   nothing,
@@ -130,6 +131,38 @@ describe("a host that follows another", () => {
         )
       }
     }))
+
+  // The first time, at boot, it cannot.
+  for (const refusals of [1, 2]) {
+    test(`ends the exec that nobody came to write down${refusals > 1 ? ", and leaves the next one of its name alone" : ""}`, () =>
+      Effect.gen(function* () {
+        const [directory, runtime, world] = [yield* TaskDirectory, yield* OciRuntime, yield* MockWorld]
+        const { containerId, namespace } = web
+        yield* life(running())
+        yield* directory.prepareExec(namespace, containerId, job)
+        const driver = yield* runtime.driver(RuntimeName.make("auto"))
+        const target = { namespace, containerId, bundle: directory.directory(web) }
+        yield* driver.exec(target, job, processOf(forever), { stdin: null, stdout: null, stderr: null })
+        assert.lengthOf(yield* world.processes(web), 2)
+        let left = refusals
+        const leftAtWork: typeof driver.leftAtWork = (...of) =>
+          Effect.suspend(() => (left-- > 0 ? Effect.fail(failed("pids", "busy")) : driver.leftAtWork(...of)))
+        const refusing = OciRuntime.of({ ...runtime, driver: () => Effect.succeed({ ...driver, leftAtWork }) })
+        yield* life(
+          Effect.gen(function* () {
+            if (refusals > 1) {
+              yield* (yield* ProcessHost).delete(web)
+              yield* running()
+              yield* exec("job")
+            }
+            yield* TestClock.adjust("1 minute")
+            assert.lengthOf(yield* directory.unrecorded, 0)
+            assert.lengthOf(yield* world.processes(web), refusals > 1 ? 2 : 1)
+            yield* (yield* ProcessHost).delete(web)
+          })
+        ).pipe(Effect.provideService(OciRuntime, refusing))
+      }))
+  }
 
   test("knows that one was started which ended before that could be written down", () =>
     Effect.gen(function* () {
