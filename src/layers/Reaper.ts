@@ -131,7 +131,12 @@ const make = Effect.gen(function* () {
   })
 
   const isAlive = (identity: Identity) =>
-    identity.bootId === bootId ? Effect.map(Proc.find(identity), Option.isSome) : Effect.succeed(false)
+    identity.bootId === bootId
+      ? Effect.map(
+          Proc.find(identity),
+          Option.exists(({ exiting }) => !exiting)
+        )
+      : Effect.succeed(false)
 
   return ProcessReaper.of({ claim, identify, isAlive, signal, pin: pins.pin, recall, unpin: pins.unpin })
 })

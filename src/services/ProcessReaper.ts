@@ -20,7 +20,7 @@ export class ProcessReaper extends Context.Service<
     readonly claim: (pid: number) => Effect.Effect<Child>
     /** Who has this pid now; none where nobody has. */
     readonly identify: (pid: number) => Effect.Effect<Option.Option<Identity>>
-    /** Whether that very process lives; one that has ended does not, waited for or not. */
+    /** Whether that very process lives and has its files open; one that is about to end has not. */
     readonly isAlive: (identity: Identity) => Effect.Effect<boolean>
     /** Sends a signal to that very process; false where it has ended. Never reaches another process that got its pid. */
     readonly signal: (identity: Identity, signal: number) => Effect.Effect<boolean>

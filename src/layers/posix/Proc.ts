@@ -20,10 +20,14 @@ export interface Stat {
   readonly exitWord: number
   /** Whether it is still the program that it was forked from; also told of a zombie. */
   readonly forkedOnly: boolean
+  /** Whether it has begun to end: its files are closed some time before it is dead. */
+  readonly exiting: boolean
 }
 
 /** PF_FORKNOEXEC: the kernel takes it off when a program is executed. */
 const forkNoExec = 0x40
+/** PF_EXITING. */
+const exitingFlag = 0x4
 
 const text = (path: string): string | undefined => {
   try {
@@ -49,7 +53,8 @@ export const parseStat = (line: string): Option.Option<Stat> => {
     session: Number(session),
     startTime,
     exitWord: Number(fields[49] ?? 0),
-    forkedOnly: (Number(fields[6] ?? 0) & forkNoExec) !== 0
+    forkedOnly: (Number(fields[6] ?? 0) & forkNoExec) !== 0,
+    exiting: (Number(fields[6] ?? 0) & exitingFlag) !== 0
   })
 }
 

@@ -62,11 +62,13 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
     const pipes = log._tag === "json" ? ["stdout", "stderr"].flatMap((name) => openPipe(join(folder, name))) : []
     const pidfd = yield* Effect.option(libc.pidfdOpen(identity.pid))
     // Only now it is sure whose descriptor that is.
-    const same = Option.isSome(yield* Proc.find(identity))
+    const found = yield* Proc.find(identity)
+    const same = Option.isSome(found)
+    const hasFiles = Option.exists(found, ({ exiting }) => !exiting)
     if (!same && Option.isSome(pidfd)) closeSync(pidfd.value)
     kept.set(key, {
       identity,
-      held: (same || heldByShim) && pipes.length > 0,
+      held: (hasFiles || heldByShim) && pipes.length > 0,
       pidfd: same ? pidfd : Option.none(),
       pipes
     })

@@ -19,7 +19,8 @@ describe("Proc", () => {
           session: 43,
           startTime: "987654",
           exitWord: 1792,
-          forkedOnly: false
+          forkedOnly: false,
+          exiting: false
         })
       )
     })

@@ -10,6 +10,7 @@ const one = (pid: number, state: string, more: Partial<Stat> = {}): Stat => ({
   startTime: "1",
   exitWord: 0,
   forkedOnly: false,
+  exiting: false,
   ...more
 })
 
