@@ -26,6 +26,11 @@ describe("Proc", () => {
     })
   }
 
+  it("tells one that has begun to end", () => {
+    const ending = line("sleep").replace(" 4194560 ", ` ${4194560 + 0x4} `)
+    assert.isTrue(Option.exists(Proc.parseStat(ending), ({ exiting, state }) => exiting && state === "S"))
+  })
+
   it("tells a fork that has executed nothing", () => {
     const forked = line("runtime").replace(" 4194560 ", ` ${4194560 + 0x40} `)
     assert.isTrue(Option.exists(Proc.parseStat(forked), ({ forkedOnly }) => forkedOnly))
