@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { Berth, Containers, Tasks } from "../../src/index.ts"
 import type { Event } from "../../src/index.ts"
+import { clear } from "../support/clear.ts"
 import { shimsOf } from "../support/daemon.ts"
 import { cgroupsOf, filesWith, processesWith } from "../support/host.ts"
 import { busyboxRootfs } from "../support/rootfs.ts"
@@ -29,7 +30,11 @@ export interface Options {
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-chaos-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  (folder) =>
+    Effect.sync(() => {
+      clear(folder, join(folder, "state"))
+      rmSync(folder, { recursive: true, force: true })
+    })
 )
 
 const endShims = (state: string) => Effect.sync(() => shimsOf(state).forEach((pid) => process.kill(pid, "SIGKILL")))

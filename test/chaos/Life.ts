@@ -70,6 +70,12 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     }
   })
 
+  /** A pause that was ordered of a daemon that died may come true when nobody asks any more. */
+  const goOn = Effect.gen(function* () {
+    yield* Effect.sleep("1 second")
+    if ((yield* state).status === "paused") yield* attempt(tasks.resume(id))
+  })
+
   const beside = Effect.gen(function* () {
     counts.execs += 1
     const execId = ExecId.make("beside")
@@ -157,7 +163,7 @@ export const live = Effect.fnUntraced(function* (findings: Findings, rootfs: str
     counts.signals += 1
     yield* settle("kill", "NotFound", tasks.signal({ id, signal: 9 }))
   }
-  const exit = yield* ask("wait", tasks.wait({ id }))
+  const exit = yield* Effect.raceFirst(ask("wait", tasks.wait({ id })), Effect.forever(goOn))
   judge(exit, pid, killed)
   const first = yield* read
   if (exit.truncated === true) counts.truncated += 1
