@@ -211,6 +211,7 @@ const make = Effect.gen(function* () {
     if (execs.has(execId)) return yield* new AlreadyExists({ kind: "exec", id: execId })
     const processScope = yield* Scope.fork(scope)
     let folder: string | null = null
+    let started: Live | null = null
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const made = yield* directory.prepareExec(namespace, containerId, execId)
@@ -225,22 +226,21 @@ const make = Effect.gen(function* () {
         const about = { ref, runtime: init.record.runtime, identity: child.identity, terminal, stdio, logFile }
         const record: HostedRecord = { ...about, started: true, paused: false, exit: null }
         const live = yield* LiveProcess.make(record, io, processScope)
-        execs.set(execId, live)
+        started = live
+        // Nobody is told of it before it is written down.
         yield* directory.save(record)
+        execs.set(execId, live)
         yield* watch(live, child, null)
         const stdin = stdio.stdin && !terminal ? `${made}/stdin` : null
         return { identity: child.identity, bundle: target.bundle, stdin }
       })
     ).pipe(
       Effect.onExit((exit) =>
-        Outcome.isSuccess(exit)
+        // One that others have been told of goes on, whoever asked for it.
+        Outcome.isSuccess(exit) || (started !== null && execs.get(execId) === started)
           ? Effect.void
           : Effect.gen(function* () {
-              const live = folder === null ? undefined : execs.get(execId)
-              if (live !== undefined) {
-                execs.delete(execId)
-                yield* reaper.signal(live.record.identity, sigkill)
-              }
+              if (started !== null) yield* reaper.signal(started.record.identity, sigkill)
               yield* Scope.close(processScope, Outcome.void)
               if (folder !== null) yield* undone(ref, directory.remove(ref))
             })
