@@ -59,7 +59,8 @@ export const run = Effect.fn("chaos")(function* (options: Options) {
   const rootfs = yield* busyboxRootfs
   yield* Effect.addFinalizer(() => endShims(place.state))
   const { address, strike } = yield* Daemons.make(findings, place, options.runtime)
-  const prefix = basename(folder).replace("berth-", "").toLowerCase()
+  // Not in the name of the folder, which daemon and shim have among their arguments.
+  const prefix = basename(folder).replace("berth-chaos", "life").toLowerCase()
 
   yield* Effect.gen(function* () {
     const seen: Array<Event> = []
