@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { stringify } from "../../src/schema/OciJson.ts"
 import { Resources } from "../../src/schema/Resources.ts"
+import { plainKeys } from "../support/plainKeys.ts"
 
 const full = {
   devices: [{ allow: false, access: "rwm", future: 1 }],
@@ -69,7 +70,8 @@ describe("Resources", () => {
     )
   })
 
-  it.prop("is written as JSON that reads back the same", { value: Schema.Json }, ({ value }) => {
+  it.prop("is written as JSON that reads back the same", { value: Schema.Json }, ({ value: drawn }) => {
+    const value = plainKeys(drawn)
     assert.deepStrictEqual(JSON.parse(stringify(value)), JSON.parse(JSON.stringify(value)))
   })
 })

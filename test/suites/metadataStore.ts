@@ -11,6 +11,7 @@ import { Change, MetadataStore } from "../../src/services/MetadataStore.ts"
 import type { StoreFailure } from "../../src/services/MetadataStore.ts"
 import { defaultRetention } from "../../src/services/StoreRules.ts"
 import type { Retention } from "../../src/services/StoreRules.ts"
+import { plainKeys } from "../support/plainKeys.ts"
 import { containerOf, exitEvent, namespaceOf, processOf, startEvent, taskOf, taskStates } from "../support/records.ts"
 
 const ns = namespaceOf()
@@ -207,10 +208,11 @@ export const metadataStoreSuite = (
       it.effect.prop(
         "come back as they were",
         { container: generated, task: TaskRecord, process: ProcessRecord },
-        (random) =>
+        (drawn) =>
           run(
             Effect.gen(function* () {
               const store = yield* MetadataStore
+              const random = plainKeys(drawn)
               const { container } = random
               const task = { ...random.task, namespace: container.namespace, id: container.id }
               const process = { ...random.process, namespace: container.namespace, containerId: container.id }
