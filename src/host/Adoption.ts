@@ -21,6 +21,7 @@ import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import type { Terminals } from "./Terminals.ts"
+import { outlive } from "./Survivors.ts"
 import * as Unreachable from "./Unreachable.ts"
 
 /** The parts of a host that this fills. */
@@ -132,6 +133,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
   })
 
   const left = yield* directory.list
+  yield* outlive(left)
   const initsFirst = left.toSorted((a, b) => Number(a.ref.execId !== null) - Number(b.ref.execId !== null))
   const taken = yield* Effect.forEach(initsFirst, takeOver)
   yield* Effect.forEach(taken, (each) => (each === null ? Effect.void : watch(each.live, each.child, each.execs)), {

@@ -30,6 +30,7 @@ export const driverOf = (runtime: OciRuntime["Service"], name: RuntimeName, prob
     delete: (target, options) => Effect.flatMap(found, (driver) => driver.delete(target, options)),
     hasStarted: (target) => Effect.flatMap(found, (driver) => driver.hasStarted(target)),
     leftAtWork: (target, execId) => Effect.flatMap(found, (driver) => driver.leftAtWork(target, execId)),
+    atWork: (targets) => Effect.flatMap(found, (driver) => driver.atWork(targets)),
     pids: (target) => Effect.flatMap(found, (driver) => driver.pids(target))
   }
 }

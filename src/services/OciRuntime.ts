@@ -61,6 +61,8 @@ export interface Driver {
    * that they have started for it.
    */
   readonly leftAtWork: (target: Target, execId: ExecId | null) => Effect.Effect<ReadonlyArray<Identity>, DriverError>
+  /** Runtimes that are at work on one of these containers, whoever called them. */
+  readonly atWork: (targets: ReadonlyArray<Target>) => Effect.Effect<ReadonlyArray<Identity>, DriverError>
   /** Every pid in the container, as the host sees them. */
   readonly pids: (target: Target) => Effect.Effect<ReadonlyArray<number>, DriverError>
 }

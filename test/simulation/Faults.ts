@@ -8,7 +8,8 @@ import type { DaemonLives } from "./DaemonLives.ts"
 import type { HostLives } from "./HostLives.ts"
 import type { Kernel } from "./Kernel.ts"
 import type { Machine } from "./Machine.ts"
-import { commands, pids } from "./Machine.ts"
+import { pids } from "./Machine.ts"
+import { commands } from "./Runtimes.ts"
 
 /** Programs of this machine that are none of berth's: one of them gets the pid of a process that has just ended while no host was watching. */
 const makeForeign = ({ world }: Machine) => {

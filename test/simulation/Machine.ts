@@ -2,14 +2,14 @@
  * What is left when daemon and host are dead: the pretended machine with its processes, and the task folders. It runs in a domain of its own. The ports that a
  * host gets of it cross over by messages, so that a runtime that was called goes on though its caller is dead, and what a dead host had open is closed by the kernel.
  */
-import { Context, Effect, Exit, Layer, Option, Scheduler, Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Layer, Option, Scheduler, Scope } from "effect"
 import * as Mock from "../../src/layers/mock/MockLayers.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ResourceExhausted } from "../../src/schema/Errors.ts"
-import type { ProcessRef } from "../../src/schema/Ids.ts"
+import type { ExecId, ProcessRef } from "../../src/schema/Ids.ts"
 import { processKey } from "../../src/schema/Ids.ts"
-import type { Driver, DriverError } from "../../src/services/OciRuntime.ts"
+import type { Driver, DriverError, Target } from "../../src/services/OciRuntime.ts"
 import { Cgroups } from "../../src/services/Cgroups.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { OutputLog } from "../../src/services/OutputLog.ts"
@@ -18,6 +18,8 @@ import { ProcessIo } from "../../src/services/ProcessIo.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import type { Domain, Kernel } from "./Kernel.ts"
+import type { Command } from "./Runtimes.ts"
+import { make as makeRuntimes } from "./Runtimes.ts"
 import { build } from "./Kernel.ts"
 
 export type HostPorts = Cgroups | OciRuntime | ProcessReaper | ProcessIo | TaskDirectory
@@ -46,8 +48,6 @@ export interface Machine {
   readonly portsFor: (host: Domain) => { readonly ports: Context.Context<HostPorts>; readonly close: () => void }
 }
 
-export const commands = ["create", "start", "exec", "pause", "resume", "delete"] as const
-export type Command = (typeof commands)[number]
 /** As many as a machine with few of them has. */
 export const pids = 25
 /** Of a call of the runtime, in milliseconds. */
@@ -76,6 +76,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
   const folders = new Set<string>()
   const disk = { full: false }
   const delays = new Map<Command, number>()
+  const runtimes = makeRuntimes(world.inner.machine.bootId)
 
   const writing = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | ResourceExhausted> =>
     Effect.suspend((): Effect.Effect<A, E | ResourceExhausted> => {
@@ -118,36 +119,39 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
 
   const portsFor: Machine["portsFor"] = (host) => {
     const open = new Set<Scope.Closeable>()
-    let closed = false
     const there = <A, E>(effect: Effect.Effect<A, E>) => kernel.call(host, domain, effect)
 
-    /** A call of the runtime that has not acted yet goes down with its host; it acts in one turn. What it has done when it is interrupted is undone. */
+    /**
+     * A call of the runtime, which goes on when its host dies, and acts in one turn. What it has done when it is interrupted by a host that lives is undone.
+     */
     const call = <A>(
-      command: Command,
+      [command, target, execId = null]: readonly [Command, Target, (ExecId | null)?],
       effect: Effect.Effect<A, DriverError>,
       undo: (made: A) => Effect.Effect<unknown, unknown> = () => Effect.void
     ): Effect.Effect<A, DriverError> =>
       Effect.suspend(() => {
         const delay = delays.get(command) ?? 0
         delays.delete(command)
+        const one = runtimes.begin(command, { ...target, execId })
         let made: Option.Option<A> = Option.none()
         const acting = Effect.provideService(
-          Effect.suspend(() =>
-            closed ? Effect.never : Effect.tap(effect, (value) => Effect.sync(() => (made = Option.some(value))))
-          ),
+          Effect.tap(effect, (value) => Effect.sync(() => (made = Option.some(value)))),
           Scheduler.PreventSchedulerYield,
           true
         )
-        if (delay <= deadline) {
-          const undoing = Effect.suspend(() =>
-            Option.match(made, { onNone: () => Effect.void, onSome: (value) => Effect.ignore(there(undo(value))) })
-          )
-          return Effect.andThen(
-            Effect.sleep(delay),
-            Effect.onInterrupt(there(acting), () => undoing)
-          )
-        }
-        return Effect.andThen(Effect.sleep(deadline), Effect.fail(failed(command, "no answer in time", "deadline")))
+        const late = Effect.andThen(Effect.sleep(delay), acting)
+        const work = Effect.ensuring(
+          Effect.raceFirst(late, Deferred.await(one.killed)),
+          Effect.sync(() => runtimes.end(one))
+        )
+        const undoing = Effect.suspend(() => {
+          runtimes.end(one)
+          return Option.match(made, { onNone: () => Effect.void, onSome: (value) => Effect.ignore(there(undo(value))) })
+        })
+        return Effect.timeoutOrElse(
+          Effect.onInterrupt(there(work), () => undoing),
+          { duration: deadline, orElse: () => Effect.fail(failed(command, "no answer in time", "deadline")) }
+        )
       })
     const kill = (pid: number) =>
       Effect.suspend(() => {
@@ -158,16 +162,18 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
     const driverOf = (inner: Driver): Driver => ({
       info: inner.info,
       create: (target, stdio, console) =>
-        call("create", inner.create(target, stdio, console), () => inner.delete(target, { force: true })),
-      start: (target) => call("start", inner.start(target)),
+        call(["create", target], inner.create(target, stdio, console), () => inner.delete(target, { force: true })),
+      start: (target) => call(["start", target], inner.start(target)),
       exec: (target, id, process, stdio, console) =>
-        call("exec", inner.exec(target, id, process, stdio, console), kill),
-      pause: (target) => call("pause", inner.pause(target)),
-      resume: (target) => call("resume", inner.resume(target)),
+        call(["exec", target, id], inner.exec(target, id, process, stdio, console), kill),
+      pause: (target) => call(["pause", target], inner.pause(target)),
+      resume: (target) => call(["resume", target], inner.resume(target)),
       update: (target, resources) => there(inner.update(target, resources)),
-      delete: (target, how) => call("delete", inner.delete(target, how)),
+      delete: (target, how) => call(["delete", target], inner.delete(target, how)),
       hasStarted: (target) => there(inner.hasStarted(target)),
-      leftAtWork: (target, execId) => there(inner.leftAtWork(target, execId)),
+      leftAtWork: (target, execId) =>
+        Effect.map(there(inner.leftAtWork(target, execId)), (left) => [...left, ...runtimes.making(target, execId)]),
+      atWork: (targets) => Effect.sync(() => runtimes.on(targets)),
       pids: (target) => there(inner.pids(target))
     })
 
@@ -179,7 +185,8 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
         })),
       identify: reaper.identify,
       isAlive: reaper.isAlive,
-      signal: reaper.signal,
+      signal: (identity, signal) =>
+        Effect.suspend(() => (runtimes.kill(identity) ? Effect.succeed(true) : reaper.signal(identity, signal))),
       pin: (identity, path) => there(reaper.pin(identity, path)),
       recall: (path) => there(reaper.recall(path)),
       unpin: (path) => there(reaper.unpin(path))
@@ -217,7 +224,6 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       )
     )
     const close = () => {
-      closed = true
       for (const scope of open) kernel.fork(domain, Scope.close(scope, Exit.void))
     }
     return { ports, close }

@@ -1,6 +1,6 @@
 /** Takes away whatever a test that failed has left of a state folder: containers, processes, mounts, cgroups. Needs nothing of berth to be alive. */
 import { execFileSync } from "node:child_process"
-import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { cgroupPrefix } from "../../src/layers/DaemonOptions.ts"
 
@@ -68,6 +68,8 @@ const removeGroup = (directory: string): void => {
       .filter((pid) => pid !== "")
       .forEach((pid) => kill(Number(pid)))
   )
+  // On version 1 a signal waits until the thaw.
+  attempt(() => writeFileSync(join(directory, "freezer.state"), "THAWED", { flag: "r+" }))
   foldersIn(directory).forEach((name) => removeGroup(join(directory, name)))
   for (let left = 20; left > 0 && existsSync(directory); left--) {
     attempt(() => rmdirSync(directory))

@@ -199,6 +199,8 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
         )
       )
     ),
+    /** What it does ends with its caller. */
+    atWork: () => Effect.succeed([]),
     pids: Effect.fn("MockRuntime.pids")((target) =>
       onContainer("pids", target, ({ procs }) => Effect.sync(() => Array.from(procs, ({ identity }) => identity.pid)))
     )

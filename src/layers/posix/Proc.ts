@@ -96,13 +96,16 @@ export const all: Effect.Effect<ReadonlyArray<Stat>> = Effect.sync(() =>
   )
 )
 
-/** Every process with this argument. */
-export const withArgument = Effect.fnUntraced(function* (argument: string) {
+/** Every process with such arguments. */
+export const withArguments = Effect.fnUntraced(function* (matches: (argv: ReadonlyArray<string>) => boolean) {
   const found: Array<Stat> = []
   // Whose pid is another's by the time its arguments are read has the wrong start time.
-  for (const one of yield* all) if ((yield* argv(one.pid)).includes(argument)) found.push(one)
+  for (const one of yield* all) if (matches(yield* argv(one.pid))) found.push(one)
   return found
 })
+
+/** Every process with this argument. */
+export const withArgument = (argument: string) => withArguments((argv) => argv.includes(argument))
 
 /** The arguments of a process; empty where it has ended or may not be read. */
 export const argv = (pid: number): Effect.Effect<ReadonlyArray<string>> =>

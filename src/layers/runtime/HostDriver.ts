@@ -304,6 +304,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       const waiting = yield* Proc.withArgument(recordsOf(target).fifo(execId))
       return waiting.map(({ pid, startTime }) => ({ pid, startTime, bootId }))
     }),
+    /** What it does ends with the process that called it. */
+    atWork: () => Effect.succeed([]),
     pids: Effect.fn("HostDriver.pids")(function* (target) {
       const { records } = yield* known("pids", target)
       return (yield* HostSessions.members(records.leaders())).map(({ pid }) => pid)

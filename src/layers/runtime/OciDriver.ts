@@ -5,7 +5,7 @@
  */
 import { Cause, Duration, Effect, Exit, Option, Schema } from "effect"
 import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { RuntimeFailed, Unsupported } from "../../schema/Errors.ts"
 import type { ExecId } from "../../schema/Ids.ts"
 import * as OciJson from "../../schema/OciJson.ts"
@@ -297,6 +297,16 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     return found.map(({ pid, startTime }) => ({ pid, startTime, bootId }))
   })
 
+  const atWork: Driver["atWork"] = Effect.fn("OciDriver.atWork")(function* (targets) {
+    const bundles = new Set(targets.map(({ bundle }) => bundle))
+    const found = yield* Proc.withArguments((argv) =>
+      argv.some((argument, at) => argument === "--log" && bundles.has(dirname(argv[at + 1] ?? "")))
+    )
+    const bootId = yield* Proc.bootId
+    // The init of a container that waits to be started is, with crun, a fork of what has created it.
+    return found.flatMap(({ forkedOnly, pid, startTime }) => (forkedOnly ? [] : [{ pid, startTime, bootId }]))
+  })
+
   const update: Driver["update"] = Effect.fn("OciDriver.update")(function* (target, changes) {
     const file = join(target.bundle, "update.json")
     const args = ["update", "--resources", file, target.containerId]
@@ -333,6 +343,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     delete: Effect.fn("OciDriver.delete")((target, { force }) => destroy(target, force)),
     hasStarted,
     leftAtWork,
+    atWork,
     pids
   }
   return driver

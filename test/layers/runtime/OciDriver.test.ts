@@ -214,4 +214,23 @@ describe("OciDriver", () => {
       assert.strictEqual(told(yield* Effect.flip(driver.pids(target)))[0], "failed")
     })
   )
+
+  live("sees its runtimes at work on a container, whoever has called them", () =>
+    Effect.gen(function* () {
+      const { driver, folder, read, target } = yield* withStub(
+        `echo $$ > $(dirname "$0")/pid; while :; do sleep 0.02; done`
+      )
+      const other = stubTarget(folder, "other")
+      const hanging = yield* Effect.forkChild(driver.pause(target))
+      yield* until(() => read("pid").endsWith("\n"))
+      const found = yield* driver.atWork([other, target])
+      assert.deepStrictEqual(
+        found.map(({ pid }) => pid),
+        [Number(read("pid"))]
+      )
+      assert.deepStrictEqual(yield* driver.atWork([other]), [])
+      yield* Fiber.interrupt(hanging)
+      assert.deepStrictEqual(yield* driver.atWork([target]), [])
+    })
+  )
 })
