@@ -70,8 +70,8 @@ describe("Resources", () => {
     )
   })
 
-  it.prop("is written as JSON that reads back the same", { value: Schema.Json }, ({ value: drawn }) => {
-    const value = plainKeys(drawn)
+  it.prop("is written as JSON that reads back the same", { value: Schema.Json }, ({ value }) => {
+    plainKeys(value)
     assert.deepStrictEqual(JSON.parse(stringify(value)), JSON.parse(JSON.stringify(value)))
   })
 })

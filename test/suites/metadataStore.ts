@@ -208,11 +208,11 @@ export const metadataStoreSuite = (
       it.effect.prop(
         "come back as they were",
         { container: generated, task: TaskRecord, process: ProcessRecord },
-        (drawn) =>
+        (random) =>
           run(
             Effect.gen(function* () {
               const store = yield* MetadataStore
-              const random = plainKeys(drawn)
+              plainKeys(random)
               const { container } = random
               const task = { ...random.task, namespace: container.namespace, id: container.id }
               const process = { ...random.process, namespace: container.namespace, containerId: container.id }
