@@ -3,6 +3,7 @@
  * of its own.
  */
 import { readdirSync, readFileSync } from "node:fs"
+import { dirname } from "node:path"
 
 const read = (path: string): string => {
   try {
@@ -25,8 +26,12 @@ export const proportionalMemory = (pids: ReadonlyArray<number>): number => {
   return kibibytes.reduce((sum, value) => sum + value, 0) / 1024
 }
 
-/** The arguments of a process in one text. */
-export const commandLine = (pid: number): string => read(`/proc/${pid}/cmdline`)
+/** The daemons and shims on a volatile folder of a workspace; what runs in containers names no folder. */
+export const servedBy = (volatile: string) => {
+  const pids = processesOf(dirname(volatile))
+  const isShim = (pid: number) => read(`/proc/${pid}/cmdline`).includes("/shim.")
+  return { daemons: pids.filter((pid) => !isShim(pid)), shims: pids.filter(isShim) }
+}
 
 /** Milliseconds of processor time that processes, and the children that they have waited for, have used so far. */
 export const processorTime = (pids: ReadonlyArray<number>) => {

@@ -2,13 +2,13 @@
  * How long a container's life takes, side by side in one run: the runtime's bare binary, berth inside the app, berth
  * through its daemon, and containerd. It prints and writes what it found; it judges nothing.
  */
-import { NodeRuntime } from "@effect/platform-node"
-import { Cause, Console, DateTime, Effect, Option, Result } from "effect"
+import { Console, DateTime, Effect, Result } from "effect"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Failure, attempt } from "./Failure.ts"
 import * as Machine from "./Machine.ts"
+import * as Main from "./Main.ts"
 import * as Options from "./Options.ts"
 import * as Report from "./Report.ts"
 import * as Section from "./Section.ts"
@@ -28,8 +28,7 @@ const save = Effect.fnUntraced(function* (file: string | null, content: (date: s
 const bench = Effect.gen(function* () {
   const options = yield* Options.parse(process.argv.slice(2))
   if (options === null) return yield* Console.log(Options.usage)
-  if (process.getuid?.() !== 0)
-    return yield* new Failure({ what: "user", problem: "containers need root: sudo npm run bench" })
+  yield* Main.root("containers need root: sudo npm run bench")
   const machine = yield* Machine.describe
   yield* Console.log(Report.machineLine(machine))
 
@@ -71,14 +70,4 @@ const bench = Effect.gen(function* () {
   }
 })
 
-const explain = (cause: Cause.Cause<Failure>): string => {
-  const found = Cause.findErrorOption(cause)
-  return Option.isSome(found) ? found.value.message : Cause.pretty(cause)
-}
-
-bench.pipe(
-  Effect.tapCause((cause) =>
-    Cause.hasInterruptsOnly(cause) ? Effect.void : Console.error(`bench: ${explain(cause)}`)
-  ),
-  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
-)
+Main.run(bench)

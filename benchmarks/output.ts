@@ -2,41 +2,18 @@
  * How fast output comes from a container to a client: through `logs`, `attach` and `run`, each as a command whose standard output is a pipe, next to `cat`
  * of the same bytes through the same pipe. They take turns. It prints what it found; it judges nothing but that every byte came.
  */
-import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Effect } from "effect"
 import { execFile } from "node:child_process"
 import { appendFileSync, rmSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
 import { Failure, attempt } from "./Failure.ts"
-import * as Machine from "./Machine.ts"
-import { commandLine, processesOf, processorTime } from "./Processes.ts"
+import * as Main from "./Main.ts"
+import { processorTime, servedBy } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
-import * as Workspace from "./Workspace.ts"
 
-const usage = `node benchmarks/output.ts [options]
-  --runtime NAME   default crun
-  --mib N          of output, default 200
-  --rounds N       default 3
-`
 const bundle = fileURLToPath(new URL("../dist/berth.js", import.meta.url))
 const mib = 1024 * 1024
-
-const options = attempt("options", () => {
-  const { values } = parseArgs({
-    options: {
-      runtime: { type: "string", default: "crun" },
-      mib: { type: "string", default: "200" },
-      rounds: { type: "string", default: "3" }
-    }
-  })
-  const [size, rounds] = [Number(values.mib), Number(values.rounds)]
-  if (!Number.isInteger(size) || !Number.isInteger(rounds) || size < 1 || rounds < 1) {
-    throw new Error(`numbers from 1 on\n${usage}`)
-  }
-  return { runtime: values.runtime, size, rounds }
-})
 
 /** Lines as a log has them, of about a hundred characters. */
 const block = () => {
@@ -71,10 +48,7 @@ interface Sample {
 const median = (values: ReadonlyArray<number>): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-const measure = Effect.fnUntraced(function* (runtime: string, size: number, rounds: number) {
-  const binary = Machine.find(runtime)
-  if (binary === null) return yield* new Failure({ what: "--runtime", problem: `${runtime} is not installed` })
-  const workspace = yield* Workspace.make(binary)
+const measure = Effect.fnUntraced(function* ({ runtime, size, times: rounds, workspace }: Main.Given) {
   const data = join(workspace.rootfs, "data")
   yield* Effect.acquireRelease(
     attempt("data", () => {
@@ -94,9 +68,7 @@ const measure = Effect.fnUntraced(function* (runtime: string, size: number, roun
   )
   yield* berth("wait", id)
 
-  const pids = processesOf(dirname(folders.volatile))
-  const isShim = (pid: number) => commandLine(pid).includes("/shim.")
-  const [shims, daemons] = [pids.filter(isShim), pids.filter((pid) => !isShim(pid))]
+  const { daemons, shims } = servedBy(folders.volatile)
   const now = Effect.map(Clock.currentTimeMillis, (at) => ({
     at,
     daemon: processorTime(daemons).own,
@@ -135,15 +107,13 @@ const measure = Effect.fnUntraced(function* (runtime: string, size: number, roun
       `  ${name.padEnd(6)} ${rate.toFixed(0).padStart(5)} MiB/s   daemon ${each("daemon")}, shim ${each("shim")}, client and wc ${each("client")}`
     )
   }
-}, Effect.scoped)
-
-const bench = Effect.gen(function* () {
-  const { rounds, runtime, size } = yield* options
-  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
-  yield* measure(runtime, size, rounds)
 })
 
-bench.pipe(
-  Effect.tapError((error) => Console.error(`bench: ${error.message}`)),
-  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
+Main.counted(
+  {
+    file: "output.ts",
+    size: { option: "mib", says: "of output", usually: 200 },
+    times: { option: "rounds", usually: 3 }
+  },
+  measure
 )

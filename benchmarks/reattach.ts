@@ -2,35 +2,19 @@
  * How soon a daemon that was killed has its containers again: from the start of the next one to its ready line, and from there until each task can be steered.
  * It prints what it found; it judges nothing.
  */
-import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Effect, Result } from "effect"
-import { readFileSync } from "node:fs"
-import { dirname } from "node:path"
-import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, RuntimeName, Spec, Tasks } from "../src/index.ts"
-import * as Counts from "./Counts.ts"
+import { Berth, ContainerId, Containers, RuntimeName, Spec, Tasks } from "../src/index.ts"
 import { Failure } from "./Failure.ts"
-import * as Machine from "./Machine.ts"
-import { processesOf } from "./Processes.ts"
+import * as Main from "./Main.ts"
+import { servedBy } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
-import * as Workspace from "./Workspace.ts"
-
-const options = Counts.parse({
-  file: "reattach.ts",
-  containers: 200,
-  repeated: { option: "rounds", says: "how often the daemon is killed", times: 3 }
-})
 
 const kill = (folder: string) =>
   Effect.sync(() => {
-    for (const pid of processesOf(folder)) {
-      if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/shim.")) process.kill(pid, "SIGKILL")
-    }
+    for (const pid of servedBy(folder).daemons) process.kill(pid, "SIGKILL")
   })
 
-const measure = Effect.fnUntraced(function* (runtime: string, count: number, rounds: number) {
-  const binary = Machine.find(runtime)
-  if (binary === null) return yield* new Failure({ what: "--runtime", problem: `${runtime} is not installed` })
-  const workspace = yield* Workspace.make(binary)
+const measure = Effect.fnUntraced(function* ({ runtime, size: count, times: rounds, workspace }: Main.Given) {
   const folders = workspace.folders("berth")
   const ids = Array.from({ length: count }, (_, n) => ContainerId.make(`${workspace.name}-${n}`))
   const spec = Result.getOrThrow(Spec.make({ rootfs: { path: workspace.rootfs }, args: ["/bin/sleep", "100000"] }))
@@ -48,7 +32,7 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, rou
         const started = yield* Clock.currentTimeMillis
         const socket = yield* BerthDaemon.start(workspace.node, folders, runtime)
         const found = yield* Effect.provide(body(started), Berth.layerClient({ address: `unix://${socket}` }))
-        yield* kill(dirname(folders.volatile))
+        yield* kill(folders.volatile)
         return found
       })
     )
@@ -78,18 +62,13 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, rou
     )
   }
   yield* life(() => Effect.forEach(ids, end, { concurrency: 4, discard: true }))
-}, Effect.scoped)
-
-const bench = Effect.gen(function* () {
-  const { containers, runtime, times } = yield* options
-  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
-  yield* Effect.mapError(measure(runtime, containers, times), (error) =>
-    error._tag === "Failure" ? error : new Failure({ what: "berth", problem: error.message })
-  )
 })
 
-bench.pipe(
-  Effect.provideService(CurrentNamespace, Namespace.make("default")),
-  Effect.tapError((error) => Console.error(`bench: ${error.message}`)),
-  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
+Main.counted(
+  {
+    file: "reattach.ts",
+    size: { option: "containers", usually: 200 },
+    times: { option: "rounds", says: "how often the daemon is killed", usually: 3 }
+  },
+  measure
 )

@@ -2,30 +2,17 @@
  * What a sample of many idle containers costs the daemon and its shim together, in processor time; and whether a process is started for it. It prints what it
  * found; it judges nothing.
  */
-import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Result } from "effect"
-import { dirname } from "node:path"
-import { Berth, ContainerId, Containers, CurrentNamespace, Namespace, RuntimeName, Spec, Tasks } from "../src/index.ts"
-import * as Counts from "./Counts.ts"
+import { Berth, ContainerId, Containers, RuntimeName, Spec, Tasks } from "../src/index.ts"
 import { Failure } from "./Failure.ts"
-import * as Machine from "./Machine.ts"
-import { commandLine, processesOf, processorTime as used } from "./Processes.ts"
+import * as Main from "./Main.ts"
+import { processorTime as used, servedBy } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
-import * as Workspace from "./Workspace.ts"
-
-const options = Counts.parse({
-  file: "stats.ts",
-  containers: 100,
-  repeated: { option: "samples", says: "of which one is taken a tenth of a second after the other", times: 100 }
-})
 
 /** Milliseconds from one sample to the next. */
 const pause = 100
 
-const measure = Effect.fnUntraced(function* (runtime: string, count: number, samples: number) {
-  const binary = Machine.find(runtime)
-  if (binary === null) return yield* new Failure({ what: "--runtime", problem: `${runtime} is not installed` })
-  const workspace = yield* Workspace.make(binary)
+const measure = Effect.fnUntraced(function* ({ runtime, size: count, times: samples, workspace }: Main.Given) {
   const folders = workspace.folders("berth")
   const socket = yield* BerthDaemon.start(workspace.node, folders, runtime)
   const run = Effect.gen(function* () {
@@ -42,10 +29,7 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, sam
     yield* Effect.acquireRelease(Effect.forEach(ids, begin, { concurrency: 4, discard: true }), () =>
       Effect.forEach(ids, end, { concurrency: 4, discard: true })
     )
-    // What runs in the containers names no folder.
-    const pids = processesOf(dirname(folders.volatile))
-    const isShim = (pid: number) => commandLine(pid).includes("/shim.")
-    const [shims, daemons] = [pids.filter(isShim), pids.filter((pid) => !isShim(pid))]
+    const { daemons, shims } = servedBy(folders.volatile)
     const round = Effect.gen(function* () {
       const found = yield* tasks.listStats({})
       if (found.length !== count) return yield* new Failure({ what: "sample", problem: `has only ${found.length}` })
@@ -69,24 +53,14 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, sam
     yield* Console.log(`  a sample and the ${pause} ms after it: ${line(busy)}`)
     yield* Console.log(`  the same time without a sample: ${line(idle)}`)
   })
-  const client = Berth.layerClient({ address: `unix://${socket}` })
-  yield* run.pipe(
-    Effect.scoped,
-    Effect.provide(client),
-    Effect.provideService(CurrentNamespace, Namespace.make("default")),
-    Effect.mapError((error) =>
-      error._tag === "Failure" ? error : new Failure({ what: "berth", problem: error.message })
-    )
-  )
-}, Effect.scoped)
-
-const bench = Effect.gen(function* () {
-  const { containers, runtime, times } = yield* options
-  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
-  yield* measure(runtime, containers, times)
+  yield* run.pipe(Effect.scoped, Effect.provide(Berth.layerClient({ address: `unix://${socket}` })))
 })
 
-bench.pipe(
-  Effect.tapError((error) => Console.error(`bench: ${error.message}`)),
-  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
+Main.counted(
+  {
+    file: "stats.ts",
+    size: { option: "containers", usually: 100 },
+    times: { option: "samples", says: "of which one is taken a tenth of a second after the other", usually: 100 }
+  },
+  measure
 )

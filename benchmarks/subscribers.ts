@@ -2,27 +2,18 @@
  * What a thousand subscribers that never read cost everybody else: lives of containers through one daemon, by turns with and without them, and the daemon's
  * memory. It prints what it found; it judges nothing.
  */
-import { NodeRuntime } from "@effect/platform-node"
 import { Console, Duration, Effect, Result, Schedule } from "effect"
 import { dirname } from "node:path"
 import { WebSocket } from "ws"
 import { Berth, ContainerId, Spec, Tasks } from "../src/index.ts"
 import { ask } from "../test/support/http.ts"
-import * as Counts from "./Counts.ts"
 import { Failure } from "./Failure.ts"
-import * as Machine from "./Machine.ts"
+import * as Main from "./Main.ts"
 import { processesOf, proportionalMemory } from "./Processes.ts"
 import * as BerthDaemon from "./servers/BerthDaemon.ts"
 import { summary } from "./Statistics.ts"
-import * as Workspace from "./Workspace.ts"
 
 const [connections, streams] = [10, 100]
-
-const options = Counts.parse({
-  file: "subscribers.ts",
-  containers: 25,
-  repeated: { option: "rounds", says: "turns of each kind", times: 8 }
-})
 
 /** A connection with subscriptions from the first event on, of which nothing is ever read. */
 const deaf = (socket: string) =>
@@ -41,10 +32,7 @@ const deaf = (socket: string) =>
     (ws) => Effect.sync(() => ws.terminate())
   )
 
-const measure = Effect.fnUntraced(function* (runtime: string, count: number, rounds: number) {
-  const binary = Machine.find(runtime)
-  if (binary === null) return yield* new Failure({ what: "--runtime", problem: `${runtime} is not installed` })
-  const workspace = yield* Workspace.make(binary)
+const measure = Effect.fnUntraced(function* ({ runtime, size: count, times: rounds, workspace }: Main.Given) {
   const folders = workspace.folders("berth")
   const socket = yield* BerthDaemon.start(workspace.node, folders, runtime)
   const spec = Result.getOrThrow(Spec.make({ rootfs: { path: workspace.rootfs }, args: ["/bin/true"] }))
@@ -89,22 +77,14 @@ const measure = Effect.fnUntraced(function* (runtime: string, count: number, rou
     )
     yield* Console.log(`  memory of daemon and shim: ${rests.toFixed(0)} MB, with them at most ${most.toFixed(0)} MB`)
   })
-  const client = Berth.layerClient({ address: `unix://${socket}` })
-  yield* run.pipe(
-    Effect.provide(client),
-    Effect.mapError((error) =>
-      error._tag === "Failure" ? error : new Failure({ what: "berth", problem: error.message })
-    )
-  )
-}, Effect.scoped)
-
-const bench = Effect.gen(function* () {
-  const { containers, runtime, times } = yield* options
-  if (process.getuid?.() !== 0) return yield* new Failure({ what: "user", problem: "containers need root" })
-  yield* measure(runtime, containers, times)
+  yield* Effect.provide(run, Berth.layerClient({ address: `unix://${socket}` }))
 })
 
-bench.pipe(
-  Effect.tapError((error) => Console.error(`bench: ${error.message}`)),
-  (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
+Main.counted(
+  {
+    file: "subscribers.ts",
+    size: { option: "containers", usually: 25 },
+    times: { option: "rounds", says: "turns of each kind", usually: 8 }
+  },
+  measure
 )

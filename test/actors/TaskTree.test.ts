@@ -7,6 +7,7 @@ import { addExec, step } from "../../src/actors/TaskTree.ts"
 import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import type { Exit } from "../../src/schema/Process.ts"
 import type { ProcessState, TaskState } from "../../src/schema/TaskState.ts"
+import { randomOf } from "../support/random.ts"
 import { at, exitOf, identity, processOf, taskOf, taskStates } from "../support/records.ts"
 
 const job = ExecId.make("job")
@@ -295,15 +296,6 @@ describe("whatever the order of inputs", () => {
     init(TaskMachine.Report.StartDone({ at })),
     ...execs.flatMap((id) => [{ add: id }, exec(id, ProcessMachine.Command.Start()), startDone(id)])
   ]
-
-  /** Small and seeded: a failing walk is repeated by its number. */
-  const randomOf = (seed: number) => {
-    let state = seed * 2654435761 + 1
-    return (below: number) => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-      return Math.floor((state / 2 ** 32) * below)
-    }
-  }
 
   const walk = (seed: number): ReadonlyArray<string> => {
     const random = randomOf(seed)

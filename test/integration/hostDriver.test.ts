@@ -13,6 +13,7 @@ import { created, freshId, running } from "../support/container.ts"
 import { berth, daemon, daemonOn, folders, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
 import { lives, processesWith } from "../support/host.ts"
+import { leftOut } from "../support/leftOut.ts"
 
 const nobody = 65_534
 const enabled = { runtime: "host", args: ["--enable-host-driver"] } as const
@@ -78,7 +79,7 @@ const whyNoOther = ((): string | null => {
     return `user ${nobody} may not read ${dirname(berth)}`
   }
 })()
-if (whyNoOther !== null) process.stderr.write(`left out: a daemon of a user without rights: ${whyNoOther}\n`)
+if (whyNoOther !== null) leftOut("a daemon of a user without rights", whyNoOther)
 
 /** A test at a daemon of its own that allows them. */
 const onDaemon = (name: string, body: (place: Daemon) => Parameters<typeof at>[1]) =>

@@ -10,8 +10,9 @@ import * as OciDriver from "../../src/layers/runtime/OciDriver.ts"
 import { RuntimeName } from "../../src/schema/Ids.ts"
 import * as OciJson from "../../src/schema/OciJson.ts"
 import type { OciSpec } from "../../src/schema/OciSpec.ts"
+import { temporaryFolder } from "../support/folder.ts"
 import { bundleSpec, busyboxRootfs, canRunContainers, installed } from "../support/rootfs.ts"
-import { stubTarget, temporaryFolder } from "../support/stubRuntime.ts"
+import { stubTarget } from "../support/stubRuntime.ts"
 
 const ports = Children.layer.pipe(Layer.provideMerge(Libc.layer))
 const nothing = { stdin: null, stdout: null, stderr: null }

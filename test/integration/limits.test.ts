@@ -9,6 +9,7 @@ import { Berth, Containers, Spec, Tasks } from "../../src/index.ts"
 import type { OciSpec, Resources } from "../../src/index.ts"
 import { freshId } from "../support/container.ts"
 import { folders } from "../support/daemon.ts"
+import { leftOut } from "../support/leftOut.ts"
 import { canRunContainers, installed, rootfsOfFile } from "../support/rootfs.ts"
 
 const rootfs = rootfsOfFile()
@@ -51,7 +52,11 @@ for (const runtime of ["runc", "crun"].filter((name) => canRunContainers && inst
     `a limit that is missing, on ${runtime}`,
     (it) => {
       for (const [name, resources, missing] of limits) {
-        it.effect.skipIf(!missing(runtime))(name, () =>
+        if (!missing(runtime)) {
+          leftOut(`${name} as a limit that is missing, on ${runtime}`, "this machine is not known to lack it")
+          continue
+        }
+        it.effect(name, () =>
           Effect.gen(function* () {
             const [containers, tasks, { state }] = [yield* Containers, yield* Tasks, yield* Place]
             const id = yield* freshId

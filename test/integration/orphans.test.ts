@@ -3,7 +3,7 @@
  * made beside it stays as it is.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result, Schedule, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { execFileSync, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs"
@@ -16,6 +16,7 @@ import { run } from "../cli/support/Command.ts"
 import { folders, life, shimsOf } from "../support/daemon.ts"
 import { cgroupsOf, lives } from "../support/host.ts"
 import { bundleSpec, canRunContainers, installed, rootfsOfFile } from "../support/rootfs.ts"
+import { eventually } from "../support/served.ts"
 
 const rootfs = rootfsOfFile()
 type Place = Effect.Success<typeof folders>
@@ -32,15 +33,6 @@ const doctor = Effect.fnUntraced(function* (place: Place, ...args: ReadonlyArray
 })
 const summary = (orphans: ReadonlyArray<Orphan>) =>
   Array.from(new Set(orphans.map(({ fate, kind, owner }) => `${kind} ${owner?.containerId ?? "-"} ${fate}`))).toSorted()
-
-const eventually = (what: string, check: () => boolean) =>
-  Effect.sync(check).pipe(
-    Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutOrElse({
-      duration: "20 seconds",
-      orElse: () => Effect.sync(() => assert.fail(`not in time: ${what}`))
-    })
-  )
 
 const started = Effect.fnUntraced(function* (name: string) {
   const id = ContainerId.make(`${name}-${randomUUID().slice(0, 8)}`)

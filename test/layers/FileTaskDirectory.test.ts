@@ -1,27 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Logger, Option } from "effect"
-import { execFileSync } from "node:child_process"
+import { Effect, Layer, Logger, Option } from "effect"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import * as FileTaskDirectory from "../../src/layers/FileTaskDirectory.ts"
 import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { temporaryFolder } from "../support/folder.ts"
+import { canMount, tmpfs } from "../support/tmpfs.ts"
 import { exec, init, namespace, record, spec, taskDirectorySuite, web } from "../suites/taskDirectory.ts"
 
 const layer = Layer.unwrap(Effect.map(temporaryFolder, (state) => FileTaskDirectory.layer({ state })))
 const mode = (path: string) => statSync(path).mode & 0o777
-
-const canMount = Exit.isSuccess(
-  Effect.runSyncExit(
-    Effect.scoped(
-      Effect.map(temporaryFolder, (folder) => {
-        execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", folder], { stdio: "ignore" })
-        execFileSync("umount", [folder])
-      })
-    )
-  )
-)
 
 describe("FileTaskDirectory", () => {
   taskDirectorySuite(layer)
@@ -117,11 +106,7 @@ describe("FileTaskDirectory", () => {
 
   it.effect.runIf(canMount)("says that the disk is full, and leaves nothing half made", () =>
     Effect.gen(function* () {
-      const state = yield* temporaryFolder
-      yield* Effect.acquireRelease(
-        Effect.sync(() => execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "none", state])),
-        () => Effect.sync(() => execFileSync("umount", [state]))
-      )
+      const state = yield* tmpfs("64k")
       yield* Effect.gen(function* () {
         const folders = yield* TaskDirectory
         const large = { ...spec, hostname: "x".repeat(100_000) }

@@ -4,19 +4,18 @@ import { TestClock } from "effect/testing"
 import type { Scope } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { release } from "node:os"
 import * as Reaper from "../../src/layers/Reaper.ts"
 import { Children } from "../../src/layers/posix/Children.ts"
 import { Libc } from "../../src/layers/posix/Libc.ts"
 import * as Proc from "../../src/layers/posix/Proc.ts"
 import * as Strays from "../../src/layers/reaper/Strays.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
+import { kernelTells } from "../support/host.ts"
+import { leftOut } from "../support/leftOut.ts"
 
 const layer = Reaper.layer.pipe(Layer.provideMerge(Children.layer), Layer.provideMerge(Libc.layer), Layer.orDie)
 
-/** Linux 6.15 keeps the status of a process behind its pidfd. */
-const [major = 0, minor = 0] = release().split(".").map(Number)
-const keepsStatus = major > 6 || (major === 6 && minor >= 15)
+if (!kernelTells) leftOut("a child of another whose parent waited for it", "the kernel is older than Linux 6.15")
 
 /**
  * A process whose parent ends at once, as a runtime does. It waits until it is ours before it runs the script, or its
@@ -181,7 +180,7 @@ withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
     })
   )
 
-  it.effect.runIf(keepsStatus)(
+  it.effect.runIf(kernelTells)(
     "learns from the kernel how the child of another ended, whose parent waited for it",
     () =>
       Effect.gen(function* () {

@@ -5,7 +5,7 @@ import { assert, layer as suiteLayer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream } from "effect"
 import type { Scope } from "effect"
 import type { Capability } from "../../src/schema/Runtime.ts"
-import type { BerthError, ContainerId, Event, System } from "../../src/index.ts"
+import type { BerthError, ContainerId, System } from "../../src/index.ts"
 import {
   ConsumerName,
   Containers,
@@ -18,7 +18,7 @@ import {
   Tasks
 } from "../../src/index.ts"
 import { untilDone } from "../support/testTime.ts"
-import { container, created, freshId, running } from "../support/container.ts"
+import { container, created, freshId, history, running } from "../support/container.ts"
 
 export interface Place {
   readonly name: string
@@ -39,16 +39,6 @@ const text = (id: ContainerId, execId: ExecId | null = null) =>
       Stream.filter(tasks.output({ id, execId, follow: true }), ({ stream }) => stream === "stdout"),
       () => "",
       (all, { bytes }) => all + new TextDecoder().decode(bytes)
-    )
-  )
-
-/** Topics of one container, exec ids after a colon. */
-const history = (id: ContainerId) =>
-  Effect.flatMap(Events, (events) =>
-    Effect.map(Stream.runCollect(events.subscribe({ filters: [`id==${id}`] })), (found) =>
-      found.map(({ event, topic }: Event) =>
-        "execId" in event && event.execId !== null ? `${topic}:${event.execId}` : topic
-      )
     )
   )
 

@@ -8,6 +8,7 @@ import { Effect, Result, Schedule, Stream } from "effect"
 import type { BerthError, ContainerId, Event, Exit } from "../../src/index.ts"
 import { Containers, Events, ExecId, Spec, Tasks } from "../../src/index.ts"
 import { freshId } from "../support/container.ts"
+import { randomOf } from "../support/random.ts"
 
 type ExecState = "created" | "running" | "stopped"
 
@@ -273,15 +274,6 @@ const execsOf = (name: string): ReadonlyArray<Operation> => {
 const operations = [...inits, ...names.flatMap(execsOf)].flatMap((operation) =>
   Array.from({ length: operation.weight ?? 1 }, () => operation)
 )
-
-/** Small and seeded. */
-const randomOf = (seed: number) => {
-  let state = seed * 2654435761 + 1
-  return (below: number) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
-  }
-}
 
 /** Status of the task and of each exec, by `get`, `list` and `processes`. */
 const seen = Effect.fnUntraced(function* (id: ContainerId) {

@@ -1,11 +1,11 @@
 /** What every berth tells of the use of its containers, and of kills for want of memory: one program, on the mock and on real containers. */
 import { assert, layer as suiteLayer } from "@effect/vitest"
-import { Effect, Result, Schedule, Stream } from "effect"
+import { Effect, Result, Schedule } from "effect"
 import type { Scope } from "effect"
-import type { BerthError, ContainerId, Event, System } from "../../src/index.ts"
+import type { BerthError, ContainerId, System } from "../../src/index.ts"
 import { Containers, CurrentNamespace, Events, ExecId, Namespace, ProcessSpec, Spec, Tasks } from "../../src/index.ts"
 import type { SpecOptions } from "../../src/spec/SpecOptions.ts"
-import { container, freshId, running } from "../support/container.ts"
+import { container, freshId, history, running } from "../support/container.ts"
 import { untilDone } from "../support/testTime.ts"
 import type { Place } from "./berth.ts"
 
@@ -13,16 +13,6 @@ const mebi = 2 ** 20
 const forever = ["/bin/sleep", "1000"]
 /** Takes memory until it is killed for it. On the mock it is a script. */
 export const hog = "tail /dev/zero"
-
-/** Containers, tasks and events of one container; exec ids after a colon. */
-const history = (id: ContainerId) =>
-  Effect.flatMap(Events, (events) =>
-    Effect.map(Stream.runCollect(events.subscribe({ filters: [`id==${id}`] })), (found) =>
-      found.map(({ event, topic }: Event) =>
-        "execId" in event && event.execId !== null ? `${topic}:${event.execId}` : topic
-      )
-    )
-  )
 
 const tagOf = <A, R>(effect: Effect.Effect<A, BerthError, R>) => Effect.map(Effect.flip(effect), ({ _tag }) => _tag)
 

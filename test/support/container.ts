@@ -1,8 +1,8 @@
-/** Containers for tests that run against any of the layers: an id of its own, a spec for the rootfs given, and removal whatever happens. */
-import { Effect, Result } from "effect"
+/** Containers for tests that run against any of the layers: an id of its own, a spec for the rootfs given, removal whatever happens, and what was told of it. */
+import { Effect, Result, Stream } from "effect"
 import { randomUUID } from "node:crypto"
-import { ContainerId, Containers, Spec, Tasks } from "../../src/index.ts"
-import type { CreateTask } from "../../src/index.ts"
+import { ContainerId, Containers, Events, Spec, Tasks } from "../../src/index.ts"
+import type { CreateTask, Event } from "../../src/index.ts"
 
 /** Not from Effect's Random, which every test starts from the same seed: suites share their layer. */
 export const freshId = Effect.sync(() => ContainerId.make(`t-${randomUUID().slice(0, 8)}`))
@@ -40,3 +40,13 @@ export const running = Effect.fnUntraced(function* (
   yield* (yield* Tasks).start(id)
   return id
 })
+
+/** The topics of what was told of a container, in order; exec ids after a colon. */
+export const history = (id: ContainerId) =>
+  Effect.flatMap(Events, (events) =>
+    Effect.map(Stream.runCollect(events.subscribe({ filters: [`id==${id}`] })), (found) =>
+      found.map(({ event, topic }: Event) =>
+        "execId" in event && event.execId !== null ? `${topic}:${event.execId}` : topic
+      )
+    )
+  )

@@ -10,11 +10,9 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { OciSpec } from "../../src/schema/OciSpec.ts"
+import { leftOut } from "./leftOut.ts"
 
 const binaries = ["/bin/busybox", "/usr/bin/busybox"]
-
-/** Tells what is left out, and why: a test that does not run must not look like one that is not there. */
-const leftOut = (what: string, reason: string) => void process.stderr.write(`left out: ${what}: ${reason}\n`)
 
 const lacking = [
   ...(process.getuid?.() === 0 ? [] : ["this is not root"]),

@@ -1,16 +1,8 @@
 /** A runtime that is a shell script: what real runtimes do only when they break. */
-import { Effect } from "effect"
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { ContainerId, Namespace } from "../../src/schema/Ids.ts"
 import type { Target } from "../../src/services/OciRuntime.ts"
-
-/** A folder that is removed with the scope. */
-export const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-stub-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
 
 /** Writes an executable script; answers `--version` by itself unless the body does. */
 export const writeScript = (path: string, body: string): string => {

@@ -1,29 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { execFileSync } from "node:child_process"
 import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { decode, plain } from "../../../src/layers/io/LogFormat.ts"
 import * as LogWriter from "../../../src/layers/io/LogWriter.ts"
 import { temporaryFolder } from "../../support/folder.ts"
+import { canMount, tmpfs } from "../../support/tmpfs.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const lines = (path: string) => readFileSync(path, "utf8").split("\n").slice(0, -1)
 const textOf = (line: string) => Buffer.from((decode(line) ?? assert.fail(`not a record: ${line}`)).bytes).toString()
-
-/** A file system of its own, that can be full. */
-const mount = (size: string) =>
-  Effect.flatMap(temporaryFolder, (folder) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "none", folder], { stdio: "ignore" })
-        return folder
-      }),
-      () => Effect.sync(() => execFileSync("umount", [folder]))
-    )
-  )
-const canMount = Exit.isSuccess(Effect.runSyncExit(Effect.scoped(mount("64k"))))
 
 /** Adds as a pump does: waits for room where it is told to. */
 const add = (log: LogWriter.LogWriter, stream: "stdout" | "stderr", piece: Uint8Array) =>
@@ -120,7 +107,7 @@ describe("LogWriter", () => {
     "tells where a wait for it was cut off by the disk, and whether anything was lost before",
     () =>
       Effect.gen(function* () {
-        const folder = yield* mount("256k")
+        const folder = yield* tmpfs("256k")
         const log = yield* LogWriter.open(join(folder, "a.log"))
         assert.strictEqual(yield* log.patiently(log.flush), "complete")
         writeFileSync(join(folder, "filler"), Buffer.alloc(256 * 1024 - 8192))
@@ -136,7 +123,7 @@ describe("LogWriter", () => {
 
   it.live.runIf(canMount)("keeps going while the disk is full, and tells how much was lost", () =>
     Effect.gen(function* () {
-      const folder = yield* mount("8m")
+      const folder = yield* tmpfs("8m")
       const path = join(folder, "a.log")
       const log = yield* LogWriter.open(path)
       yield* add(log, "stdout", bytes("begin\n"))
@@ -169,7 +156,7 @@ describe("LogWriter", () => {
     const messages: Array<string> = []
     const logger = Logger.make(({ message }) => void messages.push(String(message)))
     return Effect.gen(function* () {
-      const path = join(yield* mount("64k"), "a.log")
+      const path = join(yield* tmpfs("64k"), "a.log")
       const scope = yield* Scope.make()
       const log = yield* LogWriter.open(path).pipe(Scope.provide(scope))
       yield* add(log, "stdout", Buffer.alloc(200 * 1024, "x"))

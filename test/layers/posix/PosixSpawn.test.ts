@@ -7,7 +7,7 @@ import { Libc } from "../../../src/layers/posix/Libc.ts"
 import * as Proc from "../../../src/layers/posix/Proc.ts"
 import { actions } from "../../../src/layers/posix/PosixSpawn.ts"
 import type { Program } from "../../../src/layers/posix/PosixSpawn.ts"
-import { temporaryFolder } from "../../support/stubRuntime.ts"
+import { temporaryFolder } from "../../support/folder.ts"
 
 const program: Program = {
   path: "/bin/sleep",

@@ -10,7 +10,8 @@ import * as Runtimes from "../../../src/layers/runtime/Runtimes.ts"
 import { RuntimeName } from "../../../src/schema/Ids.ts"
 import { OciRuntime } from "../../../src/services/OciRuntime.ts"
 import { cgroupTree } from "../../support/cgroupTree.ts"
-import { stubRuntime, stubTarget, temporaryFolder } from "../../support/stubRuntime.ts"
+import { temporaryFolder } from "../../support/folder.ts"
+import { stubRuntime, stubTarget } from "../../support/stubRuntime.ts"
 
 const group = "sys/fs/cgroup/pods/berth--default--web"
 

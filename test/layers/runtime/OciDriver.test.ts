@@ -12,7 +12,8 @@ import type { Deadlines } from "../../../src/layers/runtime/OciDriver.ts"
 import { ExecId, RuntimeName } from "../../../src/schema/Ids.ts"
 import type { DriverError } from "../../../src/services/OciRuntime.ts"
 import { OciRuntime } from "../../../src/services/OciRuntime.ts"
-import { stubRuntime, stubTarget, temporaryFolder } from "../../support/stubRuntime.ts"
+import { temporaryFolder } from "../../support/folder.ts"
+import { stubRuntime, stubTarget } from "../../support/stubRuntime.ts"
 
 const nothing = { stdin: null, stdout: null, stderr: null }
 

@@ -8,7 +8,8 @@ import * as Probe from "../../../src/layers/runtime/Probe.ts"
 import * as Runtimes from "../../../src/layers/runtime/Runtimes.ts"
 import { ContainerId, Namespace, RuntimeName } from "../../../src/schema/Ids.ts"
 import { OciRuntime } from "../../../src/services/OciRuntime.ts"
-import { temporaryFolder, writeScript } from "../../support/stubRuntime.ts"
+import { temporaryFolder } from "../../support/folder.ts"
+import { writeScript } from "../../support/stubRuntime.ts"
 
 const crun = (extra = "") => `echo "crun version 1.8.1
 commit: f8a096be

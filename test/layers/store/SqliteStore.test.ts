@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Logger, Option, Scope } from "effect"
-import { execFileSync, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { damages } from "../../../src/layers/store/Inspection.ts"
@@ -11,14 +10,12 @@ import { layer } from "../../../src/layers/store/SqliteStore.ts"
 import type { SqliteStoreOptions } from "../../../src/layers/store/SqliteStore.ts"
 import { ContainerId, Seq } from "../../../src/schema/Ids.ts"
 import { Change, MetadataStore } from "../../../src/services/MetadataStore.ts"
+import { temporaryFolder } from "../../support/folder.ts"
 import { containerOf, exitEvent, namespaceOf, processOf, startEvent, taskOf } from "../../support/records.ts"
+import { canMount, tmpfs } from "../../support/tmpfs.ts"
 
 const ns = namespaceOf()
 const origin = Seq.make(0)
-const folder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "berth-store-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-)
 /** A store that lives as long as the effect that uses it. */
 const using = <A, E>(options: SqliteStoreOptions | string, body: Effect.Effect<A, E, MetadataStore>) =>
   Effect.provide(body, Layer.fresh(layer(typeof options === "string" ? { filename: options } : options)))
@@ -36,7 +33,7 @@ const seqs = Effect.flatMap(MetadataStore, (store) =>
 describe("SqliteStore", () => {
   it.effect("keeps everything when it is closed and opened again, and goes on with the next seq", () =>
     Effect.gen(function* () {
-      const filename = join(yield* folder, "berth.db")
+      const filename = join(yield* temporaryFolder, "berth.db")
       yield* using(filename, commit(web, [startEvent("web"), exitEvent("web")]))
       yield* using(
         filename,
@@ -52,7 +49,7 @@ describe("SqliteStore", () => {
 
   it.effect("keeps every commit when the daemon is killed", () =>
     Effect.gen(function* () {
-      const path = yield* folder
+      const path = yield* temporaryFolder
       const copy = join(path, "copy")
       mkdirSync(copy)
       const filename = join(path, "berth.db")
@@ -81,7 +78,7 @@ describe("SqliteStore", () => {
 
   it.effect("makes files that only their owner can read, also of one that was there", () =>
     Effect.gen(function* () {
-      const path = yield* folder
+      const path = yield* temporaryFolder
       const mode = (name: string) => statSync(join(path, name)).mode & 0o777
       const before = process.umask(0)
       yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(before)))
@@ -100,7 +97,7 @@ describe("SqliteStore", () => {
 
   it.effect("lets one daemon have a root, and the next when that one is dead", () =>
     Effect.gen(function* () {
-      const filename = join(yield* folder, "berth.db")
+      const filename = join(yield* temporaryFolder, "berth.db")
       const inUse = { _tag: "Unavailable" as const, problem: "root is in use by another berth daemon" }
       yield* using(
         filename,
@@ -137,7 +134,7 @@ describe("SqliteStore", () => {
 
   it.effect("says so where the file is not a database, is damaged, is of a newer berth, or cannot be made", () =>
     Effect.gen(function* () {
-      const path = yield* folder
+      const path = yield* temporaryFolder
       const check = Effect.fnUntraced(function* (name: string, problem: RegExp, mend: RegExp | null) {
         const refused = yield* opening(join(path, name))
         const found = refused._tag === "Unavailable" ? refused : assert.fail(refused._tag)
@@ -169,7 +166,7 @@ describe("SqliteStore", () => {
 
   it.effect("names a row that it cannot read, and still reads the others", () =>
     Effect.gen(function* () {
-      const filename = join(yield* folder, "berth.db")
+      const filename = join(yield* temporaryFolder, "berth.db")
       yield* using(
         filename,
         commit(
@@ -210,7 +207,7 @@ describe("SqliteStore", () => {
     "leaves out a task or a process that cannot be read, where all are read, and names them to the doctor",
     () =>
       Effect.gen(function* () {
-        const filename = join(yield* folder, "berth.db")
+        const filename = join(yield* temporaryFolder, "berth.db")
         const made = ["bad", "good"].flatMap((name) => [
           Change.InsertContainer({ container: containerOf(name) }),
           Change.InsertTask({ record: taskOf(name) }),
@@ -237,44 +234,38 @@ describe("SqliteStore", () => {
       })
   )
 
-  it.effect.skipIf(process.getuid?.() !== 0)(
-    "is full with its disk, loses nothing, and works again when there is room",
-    () =>
-      Effect.gen(function* () {
-        const mountPoint = yield* folder
-        execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "berth-test", mountPoint])
-        yield* Effect.addFinalizer(() => Effect.sync(() => execFileSync("umount", [mountPoint])))
-        const ballast = join(mountPoint, "ballast")
-        writeFileSync(ballast, Buffer.alloc(500_000))
-        const scope = yield* Scope.fork(yield* Effect.scope)
-        const store = yield* Effect.map(
-          Layer.buildWithScope(layer({ filename: join(mountPoint, "berth.db") }), scope),
-          (context) => Effect.provide(context)
-        )
-        const insert = (count: number) =>
-          commit(
-            [
-              Change.InsertContainer({ container: containerOf(`c${count}`, "default", { padding: "x".repeat(3_000) }) })
-            ],
-            [startEvent(`c${count}`)]
-          ).pipe(store)
-        let count = 0
-        let outcome = yield* Effect.exit(insert(count))
-        while (Exit.isSuccess(outcome) && count < 1_000) outcome = yield* Effect.exit(insert(++count))
-        const full = yield* Effect.flip(outcome)
-        assert.deepInclude(full, { _tag: "ResourceExhausted", resource: "disk", limit: 1_048_576 })
-        assert.strictEqual((yield* store(ids)).length, count)
-        assert.strictEqual((yield* store(seqs)).length, count)
-        assert.deepInclude(yield* Effect.flip(insert(count)), { _tag: "ResourceExhausted" })
-        rmSync(ballast)
-        yield* insert(count)
-        assert.strictEqual((yield* store(ids)).length, count + 1)
-        assert.deepStrictEqual(
-          yield* store(seqs),
-          Array.from({ length: count + 1 }, (_, index) => index + 1)
-        )
-        yield* Scope.close(scope, Exit.void)
-        assert.strictEqual((yield* using(join(mountPoint, "berth.db"), ids)).length, count + 1)
-      })
+  it.effect.runIf(canMount)("is full with its disk, loses nothing, and works again when there is room", () =>
+    Effect.gen(function* () {
+      const mountPoint = yield* tmpfs("1m")
+      const ballast = join(mountPoint, "ballast")
+      writeFileSync(ballast, Buffer.alloc(500_000))
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      const store = yield* Effect.map(
+        Layer.buildWithScope(layer({ filename: join(mountPoint, "berth.db") }), scope),
+        (context) => Effect.provide(context)
+      )
+      const insert = (count: number) =>
+        commit(
+          [Change.InsertContainer({ container: containerOf(`c${count}`, "default", { padding: "x".repeat(3_000) }) })],
+          [startEvent(`c${count}`)]
+        ).pipe(store)
+      let count = 0
+      let outcome = yield* Effect.exit(insert(count))
+      while (Exit.isSuccess(outcome) && count < 1_000) outcome = yield* Effect.exit(insert(++count))
+      const full = yield* Effect.flip(outcome)
+      assert.deepInclude(full, { _tag: "ResourceExhausted", resource: "disk", limit: 1_048_576 })
+      assert.strictEqual((yield* store(ids)).length, count)
+      assert.strictEqual((yield* store(seqs)).length, count)
+      assert.deepInclude(yield* Effect.flip(insert(count)), { _tag: "ResourceExhausted" })
+      rmSync(ballast)
+      yield* insert(count)
+      assert.strictEqual((yield* store(ids)).length, count + 1)
+      assert.deepStrictEqual(
+        yield* store(seqs),
+        Array.from({ length: count + 1 }, (_, index) => index + 1)
+      )
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* using(join(mountPoint, "berth.db"), ids)).length, count + 1)
+    })
   )
 })
