@@ -110,7 +110,7 @@ const prepare = (
     let blocks = LogBlocks.make(selection)
     let successor: LogFiles.LogFile | null = null
     yield* Effect.addFinalizer(() => Effect.sync(() => successor !== null && closeSync(successor.fd)))
-    let end: { readonly number: number; readonly size: number } | null = null
+    let end = ended === null ? start.end : null
 
     /** For the next read, by what the last one gave. */
     const fitBlock = (count: number) => {
@@ -118,7 +118,7 @@ const prepare = (
       if (block.length !== size) block = Buffer.allocUnsafeSlow(size)
     }
     /** Where the log ends is settled once: somebody may print on, and for ever. */
-    const settleEnd = () => {
+    const settleEnd = (): LogStart.LogEnd => {
       const last = LogFiles.newest(path)
       const own = { number: file.number, size: fstatSync(file.fd).size }
       if (last === null) return own

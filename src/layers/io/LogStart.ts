@@ -23,9 +23,22 @@ export interface Start {
   readonly position: number
   /** Bytes of each stream to leave out from there on. */
   readonly skip: Record<OutputChunk["stream"], number>
+  /** Where the log ended when its newest lines were counted. */
+  readonly end: LogEnd | null
 }
 
-const at = (file: LogFiles.LogFile, position: number): Start => ({ file, position, skip: { stdout: 0, stderr: 0 } })
+/** The number of a file, and how much of it there is to read, in bytes. */
+export interface LogEnd {
+  readonly number: number
+  readonly size: number
+}
+
+const at = (file: LogFiles.LogFile, position: number): Start => ({
+  file,
+  position,
+  skip: { stdout: 0, stderr: 0 },
+  end: null
+})
 
 const attempt = <A>(run: () => A): Effect.Effect<A, Unavailable> =>
   Effect.try({ try: run, catch: (error) => unavailable("log", "read the log", error) })
@@ -51,8 +64,8 @@ export const atEnd = (path: string): Effect.Effect<Start | null, Unavailable> =>
   })
 
 /** Takes the records of a file from its last to its first until `take` has enough; where that one begins, `null` where there are too few. */
-const backwards = Effect.fnUntraced(function* (fd: number, take: (chunk: OutputChunk) => boolean) {
-  let begin = endOfRecords(fd)
+const backwards = Effect.fnUntraced(function* (fd: number, end: number, take: (chunk: OutputChunk) => boolean) {
+  let begin = end
   let rest: Buffer = Buffer.alloc(0)
   while (begin > 0) {
     const from = Math.max(0, begin - blockSize)
@@ -82,20 +95,29 @@ export const ofTail = Effect.fnUntraced(function* (
   count: number,
   stream: OutputChunk["stream"] | null
 ): Effect.fn.Return<Start | null, Unavailable> {
-  if (count === 0) return yield* atEnd(path)
+  if (count === 0) {
+    const start = yield* atEnd(path)
+    return start === null ? null : { ...start, end: { number: start.file.number, size: start.position } }
+  }
   const counter = OutputTail.make(count)
   const take = (chunk: OutputChunk) => (stream === null || chunk.stream === stream) && counter.add(chunk)
   let file = yield* attempt(() => LogFiles.newest(path))
+  let end: LogEnd | null = null
   while (file !== null) {
     const current = file
     const close = Effect.sync(() => closeSync(current.fd))
-    const position = yield* Effect.onError(backwards(current.fd, take), () => close)
-    if (position !== null) return { file, position, skip: counter.skip() }
+    const size = yield* Effect.onError(
+      attempt(() => endOfRecords(current.fd)),
+      () => close
+    )
+    end ??= { number: current.number, size }
+    const position = yield* Effect.onError(backwards(current.fd, size, take), () => close)
+    if (position !== null) return { file, position, skip: counter.skip(), end }
     const before = yield* Effect.onError(
       attempt(() => LogFiles.previous(path, current.number)),
       () => close
     )
-    if (before === null) return { file, position: 0, skip: counter.skip() }
+    if (before === null) return { file, position: 0, skip: counter.skip(), end }
     yield* close
     file = before
   }

@@ -5,6 +5,7 @@ import { existsSync, linkSync, readdirSync, readFileSync, statSync, utimesSync, 
 import { dirname, join } from "node:path"
 import * as FileOutputLog from "../../../src/layers/io/FileOutputLog.ts"
 import { structured } from "../../../src/layers/io/LogFormat.ts"
+import * as LogReader from "../../../src/layers/io/LogReader.ts"
 import * as LogWriter from "../../../src/layers/io/LogWriter.ts"
 import { ContainerId, ExecId, Namespace } from "../../../src/schema/Ids.ts"
 import type { OutputChunk } from "../../../src/schema/Process.ts"
@@ -181,6 +182,22 @@ describe("the end of a log", () => {
       assert.strictEqual(yield* read({ tail: 0 }), "")
       assert.strictEqual(yield* read({ tail: 2, stream: "stderr" }), `${line(297)}${line(299)}`)
     }).pipe(Effect.provide(layer))
+  )
+
+  it.live("is that of the moment at which the lines are counted, whatever is printed before they are read", () =>
+    Effect.gen(function* () {
+      const { path, writer } = yield* openWriter(4 * kib, 100)
+      const from = (n: number, count: number) => Array.from({ length: count }, (_, i) => line(n + i)).join("")
+      for (const [round, tail] of [0, 3, 20].entries()) {
+        yield* add(writer, from(round * 60, 40))
+        yield* writer.flush
+        const pull = yield* LogReader.make(path, { ended: null, tail })
+        yield* add(writer, from(round * 60 + 40, 20))
+        yield* writer.flush
+        const found = yield* Stream.runCollect(Stream.fromPull(Effect.succeed(pull)))
+        assert.strictEqual(textOf(found), from(round * 60 + 40 - tail, tail))
+      }
+    }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
   it.live("is found without reading the rest", () =>
