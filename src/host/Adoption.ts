@@ -2,7 +2,7 @@
  * Takes over what an earlier host of the same folder left (what that had only begun to make is undone before, in `HalfMade.ts`). What has ended meanwhile is
  * told with what the kernel still knows, but not before all are here: the end of init waits for those of its execs.
  */
-import { DateTime, Deferred, Effect, Exit, Option, Scope } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { NotFound } from "../schema/Errors.ts"
 import type { HostedRecord } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
@@ -23,6 +23,9 @@ import * as LiveProcess from "./LiveProcess.ts"
 import type { Terminals } from "./Terminals.ts"
 import { outlive } from "./Survivors.ts"
 import * as Unreachable from "./Unreachable.ts"
+
+/** How long a runtime is waited for, and how many containers are taken over at once. */
+const [patience, atOnce] = ["3 seconds", 8] as const
 
 /** The parts of a host that this fills. */
 export interface Adopter {
@@ -49,6 +52,14 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     yield* Effect.ignore(driver.resume(target))
     yield* LiveProcess.note(directory, init, { paused: false, freezing: false })
   })
+  /** The runtime goes on with a start though the host that ordered it dies before it can note that; what was started may have ended by now. */
+  const learn = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
+    const started = yield* Effect.orElseSucceed(driver.hasStarted(target), () => false)
+    if (started) yield* LiveProcess.note(directory, init, { started })
+  })
+  /** Done to its end, but waited for only so long: a runtime that hangs is no reason to serve nobody. */
+  const soon = (work: Effect.Effect<void>) =>
+    Effect.flatMap(Effect.forkIn(work, scope), (fiber) => Effect.timeoutOption(Fiber.await(fiber), patience))
 
   const adopt = Effect.fnUntraced(function* (record: HostedRecord, processScope: Scope.Closeable) {
     const { exit, identity, logFile, reaped, ref, stdio, terminal = false } = record
@@ -94,11 +105,8 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       const made = makeContainer({ target, driver, init: live, accounting, execs, maybeFrozen: record.paused })
       if (exit !== null) Deferred.doneUnsafe(made.forgotten, Effect.succeed(false))
       containers.set(key, made)
-      // The runtime goes on with a start though the host that ordered it dies before it can note that; what was started may have ended by now.
-      if (exit === null && !record.started && (yield* Effect.orElseSucceed(driver.hasStarted(target), () => false))) {
-        yield* LiveProcess.note(directory, live, { started: true })
-      }
-      if (exit === null && record.freezing === true) yield* thaw(made)
+      if (exit === null && !record.started) yield* soon(learn(made))
+      if (exit === null && record.freezing === true) yield* soon(thaw(made))
     }
     if (exit !== null) {
       // Its host may have died just before it took that away.
@@ -134,8 +142,12 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
 
   const left = yield* directory.list
   yield* outlive(left)
-  const initsFirst = left.toSorted((a, b) => Number(a.ref.execId !== null) - Number(b.ref.execId !== null))
-  const taken = yield* Effect.forEach(initsFirst, takeOver)
+  const inits = left.filter(({ ref }) => ref.execId === null)
+  const execs = left.filter(({ ref }) => ref.execId !== null)
+  const taken = [
+    ...(yield* Effect.forEach(inits, takeOver, { concurrency: atOnce })),
+    ...(yield* Effect.forEach(execs, takeOver))
+  ]
   yield* Effect.forEach(taken, (each) => (each === null ? Effect.void : watch(each.live, each.child, each.execs)), {
     discard: true
   })

@@ -3,6 +3,7 @@
  * record says so, for a host that dies meanwhile leaves what nobody can name: the next one lets such a container go on (`Adoption.ts`).
  */
 import { Effect, Exit as Outcome } from "effect"
+import type { HostEvent } from "../schema/Host.ts"
 import type { Identity } from "../schema/TaskState.ts"
 import type { DriverError } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
@@ -17,7 +18,8 @@ const interval = "10 millis"
 
 /** `toTheEnd` runs what must not stop half-way, whoever goes away. */
 export const makeFreezer = Effect.fnUntraced(function* (
-  toTheEnd: (container: Container, operation: Effect.Effect<void, HostError>) => Effect.Effect<void, HostError>
+  toTheEnd: (container: Container, operation: Effect.Effect<void, HostError>) => Effect.Effect<void, HostError>,
+  tell: (event: HostEvent) => Effect.Effect<void>
 ) {
   const reaper = yield* ProcessReaper
   const directory = yield* TaskDirectory
@@ -81,6 +83,14 @@ export const makeFreezer = Effect.fnUntraced(function* (
       return yield* isGone(identity)
     })
 
+  /** It could not be frozen again, and whoever watches takes it for paused. */
+  const goesOn = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
+    yield* Effect.ignore(driver.resume(target))
+    yield* LiveProcess.note(directory, init, { paused: false, freezing: false })
+    const { containerId, namespace } = target
+    yield* tell({ _tag: "Changed", ref: { namespace, containerId }, change: "resumed" })
+  })
+
   /** After SIGKILL to one process beside init: where the freezer holds the death back, the container runs for as long as the death takes. */
   const letDie = Effect.fnUntraced(function* (container: Container, identity: Identity) {
     const { driver, init, target } = container
@@ -89,9 +99,9 @@ export const makeFreezer = Effect.fnUntraced(function* (
       // It may have been resumed meanwhile.
       if (!init.record.paused) return
       yield* LiveProcess.note(directory, init, { freezing: true })
-      yield* driver.resume(target)
+      yield* Effect.tapError(driver.resume(target), () => LiveProcess.note(directory, init, { freezing: false }))
       yield* gone(identity, patience.thawed)
-      yield* driver.pause(target)
+      yield* Effect.tapError(driver.pause(target), () => goesOn(container))
       yield* LiveProcess.note(directory, init, { freezing: false })
     }).pipe(container.freezer.withPermit)
     yield* Effect.catch(toTheEnd(container, moment), (error) =>

@@ -2,7 +2,8 @@
  * Undoes what a host was making and could not bring to its end: a folder of which nothing is written down, and perhaps a container of the runtime's in it.
  * Nobody was ever told of these. A record that cannot be read is another matter: its process may be alive, so it is left as it is.
  */
-import { Effect, Option, Schedule } from "effect"
+import { Array, Effect, Option, Schedule } from "effect"
+import { Unavailable } from "../schema/Errors.ts"
 import type { ContainerRef, HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -11,9 +12,10 @@ import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
+import * as Survivors from "./Survivors.ts"
 
-const sigkill = 9
-
+/** How long the next host waits for it before it serves, and of how many containers it is undone at once. */
+const [patience, atOnce] = ["3 seconds", 8] as const
 /** When it is tried again after a runtime or a folder has refused. */
 const again = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
 
@@ -26,14 +28,15 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
 
-  /** A runtime goes on when the host that called it dies, and what it makes then would belong to nobody. */
+  /** What an earlier host was doing there, which would belong to nobody: runtimes, and with what they have forked or started for it. */
   const stop = (driver: Driver, target: Target, execId: ExecId | null) =>
-    Effect.repeat(
-      Effect.tap(
+    Survivors.end(
+      reaper,
+      Effect.zipWith(
         driver.leftAtWork(target, execId),
-        Effect.forEach((identity) => reaper.signal(identity, sigkill), { discard: true })
-      ),
-      { until: (left) => left.length === 0, schedule: Schedule.spaced("5 millis"), times: 200 }
+        execId === null ? driver.atWork([target]) : Effect.succeed([]),
+        (making, atWork) => [...making, ...atWork]
+      )
     )
 
   const isUnrecorded = (ref: Ref) =>
@@ -75,19 +78,27 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   /** Undoes it some time. */
   const undoLater = (ref: ContainerRef) => later(alone(ref, undo(ref)))
 
-  /** All that earlier hosts have left, before anything is made. */
+  /** Now, and where that fails or takes too long, some time. */
+  const undoLeft = Effect.fnUntraced(function* (ref: Ref) {
+    const init = ref.execId === null ? Option.none() : yield* initOf(ref)
+    const work = Option.isSome(init)
+      ? undoExec(ref, init.value)
+      : ref.execId === null
+        ? undo(ref)
+        : directory.remove(ref)
+    const orElse = () => Effect.fail(new Unavailable({ what: "its runtime", problem: "it takes long", mend: null }))
+    yield* Effect.catch(Effect.timeoutOrElse(work, { duration: patience, orElse }), (error) =>
+      Effect.andThen(Effect.logWarning(`not undone: ${processKey(ref)}: ${error.message}`), later(alone(ref, work)))
+    )
+  })
+
+  /** All that earlier hosts have left, before anything is made: of a container one after the other. */
   const undoAll = Effect.gen(function* () {
-    for (const ref of yield* directory.unrecorded) {
-      const init = ref.execId === null ? Option.none() : yield* initOf(ref)
-      const work = Option.isSome(init)
-        ? undoExec(ref, init.value)
-        : ref.execId === null
-          ? undo(ref)
-          : directory.remove(ref)
-      yield* Effect.catch(work, (error) =>
-        Effect.andThen(Effect.logWarning(`not undone: ${processKey(ref)}: ${error.message}`), later(alone(ref, work)))
-      )
-    }
+    const left = Array.groupBy(yield* directory.unrecorded, containerKey)
+    yield* Effect.forEach(Object.values(left), (refs) => Effect.forEach(refs, undoLeft, { discard: true }), {
+      concurrency: atOnce,
+      discard: true
+    })
   })
 
   return { undo, undoLater, undoAll }

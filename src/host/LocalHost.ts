@@ -192,7 +192,7 @@ const make = Effect.gen(function* () {
   }, Effect.uninterruptible)
 
   const toTheEnd = yield* makeToTheEnd(watchers.tell)
-  const freezer = yield* makeFreezer(toTheEnd)
+  const freezer = yield* makeFreezer(toTheEnd, watchers.tell)
   const send = yield* makeSignals(freezer)
 
   const start = Effect.fn("ProcessHost.start")(function* (ref: ContainerRef) {

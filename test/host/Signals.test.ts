@@ -1,9 +1,11 @@
 /** Signals to processes by name, by pid and to all of them: whom they reach, and whom they must never reach. */
 import { assert, describe } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
+import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
+import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { refOf, sh } from "../layers/mock/support.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
 import { exec, job, running, test, watching, web } from "./support.ts"
@@ -69,6 +71,51 @@ describe("a signal by pid", () => {
         yield* atOnce("signal", Fiber.join(sending))
         assert.deepStrictEqual(yield* pids(), [identity.pid])
         assert.match(yield* failure(exec("job")), /paused/)
+      }),
+    { freezer: "v1" }
+  )
+})
+
+describe("a signal that kills in a frozen container which cannot be frozen again", () => {
+  test(
+    "lets it go on, and says so",
+    () =>
+      Effect.gen(function* () {
+        const [host, world] = [yield* ProcessHost, yield* MockWorld]
+        yield* running(sh("sleep inf & sleep inf"))
+        yield* settled
+        const [, child = 0] = yield* pids()
+        yield* host.pause(web)
+        const { lines } = yield* watching
+        yield* world.failNext("pause", failed("pause", "busy"))
+        const sending = yield* waits("signal", send({ pid: child }))
+        yield* TestClock.adjust("1 second")
+        yield* atOnce("signal", Fiber.join(sending))
+        assert.deepStrictEqual(lines.slice(1), ["web resumed"])
+        const record = Option.getOrThrow(yield* (yield* TaskDirectory).load(web))
+        assert.deepStrictEqual([record.paused, record.freezing], [false, false])
+        yield* exec("job")
+        yield* host.pause(web)
+      }).pipe(Effect.scoped),
+    { freezer: "v1" }
+  )
+
+  test(
+    "or not resumed: it stays as it is",
+    () =>
+      Effect.gen(function* () {
+        const [host, world] = [yield* ProcessHost, yield* MockWorld]
+        yield* running(sh("sleep inf & sleep inf"))
+        yield* settled
+        const [, child = 0] = yield* pids()
+        yield* host.pause(web)
+        yield* world.failNext("resume", failed("resume", "busy"))
+        const sending = yield* waits("signal", send({ pid: child }))
+        yield* TestClock.adjust("1 second")
+        yield* atOnce("signal", Fiber.join(sending))
+        const record = Option.getOrThrow(yield* (yield* TaskDirectory).load(web))
+        assert.deepStrictEqual([record.paused, record.freezing], [true, false])
+        yield* host.resume(web)
       }),
     { freezer: "v1" }
   )

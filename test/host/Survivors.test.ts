@@ -1,15 +1,19 @@
 import { assert, describe } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Context, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
+import * as LocalHost from "../../src/host/LocalHost.ts"
 import { outlive } from "../../src/host/Survivors.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
-import { RuntimeName } from "../../src/schema/Ids.ts"
+import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
 import type { Driver } from "../../src/services/OciRuntime.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
+import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
-import { refOf } from "../layers/mock/support.ts"
-import { exec, life, running, testOfLives as test } from "./support.ts"
+import { refOf, specOf } from "../layers/mock/support.ts"
+import { atOnce } from "../support/atOnce.ts"
+import { create, exec, forever, left, life, nothing, running, testOfLives as test, web } from "./support.ts"
 
 const runtime = { pid: 77, startTime: "1", bootId: "b" }
 
@@ -61,8 +65,28 @@ describe("a host whose predecessor has left a runtime at work", () => {
       const { fiber, killed } = yield* outliving(() => true)
       yield* TestClock.adjust("990 millis")
       assert.deepStrictEqual(killed, [])
-      yield* TestClock.adjust("10 millis")
+      yield* TestClock.adjust("20 millis")
       yield* Fiber.join(fiber)
+      assert.deepStrictEqual(killed, [runtime.pid, 9])
+    }))
+
+  test("ends it at once where what it works on was only being made", () =>
+    Effect.gen(function* () {
+      const [directory, reaper, runtimes] = [yield* TaskDirectory, yield* ProcessReaper, yield* OciRuntime]
+      yield* directory.create(web.namespace, web.containerId, specOf(forever))
+      const killed: Array<number> = []
+      const driver: Driver = {
+        ...(yield* runtimes.driver(RuntimeName.make("auto"))),
+        atWork: () => Effect.sync(() => (killed.length === 0 ? [runtime] : []))
+      }
+      const signal: typeof reaper.signal = ({ pid }, signal) => Effect.sync(() => killed.push(pid, signal) > 0)
+      const boot = yield* life(directory.unrecorded).pipe(
+        Effect.provideService(OciRuntime, OciRuntime.of({ ...runtimes, driver: () => Effect.succeed(driver) })),
+        Effect.provideService(ProcessReaper, ProcessReaper.of({ ...reaper, signal })),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("10 millis")
+      assert.deepStrictEqual(yield* Fiber.join(boot), [])
       assert.deepStrictEqual(killed, [runtime.pid, 9])
     }))
 
@@ -72,4 +96,26 @@ describe("a host whose predecessor has left a runtime at work", () => {
       yield* Fiber.join(fiber)
       assert.lengthOf(asked, 1)
     }))
+})
+
+describe("a host whose runtime hangs", () => {
+  test("takes over all the same: what it could not learn or undo comes later", () =>
+    Effect.gen(function* () {
+      const [directory, world] = [yield* TaskDirectory, yield* MockWorld]
+      yield* life(Effect.all([running(), create(undefined, "made")]))
+      const record = Option.getOrThrow(yield* directory.load(web))
+      yield* directory.save({ ...record, freezing: true })
+      yield* directory.create(web.namespace, ContainerId.make("half"), specOf(forever))
+      for (const hangs of ["pids", "resume", "delete"] as const) yield* world.hang(hangs)
+      const boot = yield* Effect.forkChild(Layer.build(Layer.fresh(LocalHost.layer)))
+      yield* TestClock.adjust("7 seconds")
+      const host = Context.get(yield* atOnce("boot", Fiber.join(boot)), ProcessHost)
+      const freezing = Effect.map(directory.load(web), (found) => Option.getOrThrow(found).freezing)
+      assert.deepStrictEqual([yield* freezing, (yield* directory.unrecorded).length], [true, 1])
+      for (const hangs of ["pids", "resume", "delete"] as const) yield* world.release(hangs)
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual([yield* freezing, (yield* directory.unrecorded).length], [false, 0])
+      for (const id of ["web", "made"]) yield* host.delete(refOf(id))
+      assert.deepStrictEqual(yield* left, nothing)
+    }).pipe(Effect.scoped))
 })
