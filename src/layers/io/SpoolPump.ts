@@ -144,9 +144,17 @@ export const start = (options: SpoolOptions): Effect.Effect<OutputPump.OutputPum
         })
       })
 
-    const finish = () => {
+    const closeSpool = () => {
       ended = true
-      readiness?.close()
+      if (spool !== null) closeSync(spool.fd)
+      spool = null
+    }
+    /** Who has ended may be kept for long, and is to hold no descriptor of it. */
+    const finish = () => {
+      if (readiness === null || ended) return closeSpool()
+      closeSpool()
+      readiness.close()
+      closeSync(fd)
     }
     const onReadable = () => {
       let count: number | null
@@ -163,24 +171,12 @@ export const start = (options: SpoolOptions): Effect.Effect<OutputPump.OutputPum
         room(() => !ended && readiness?.awake())
       }
     }
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        ended = true
-        if (spool !== null) closeSync(spool.fd)
-        spool = null
-      })
-    )
+    yield* Effect.addFinalizer(() => Effect.sync(finish))
     yield* Effect.try(recover).pipe(
       Effect.catch(({ cause }) => Effect.logWarning(`what was left of an output cannot be read: ${codeOf(cause)}`))
     )
     readiness = pipes.watch(fd, onReadable)
     if (readiness === null) return yield* OutputPump.start(options)
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        finish()
-        closeSync(fd)
-      })
-    )
     log.onCheckpoint(() => {
       if (spool === null || ended) return
       const { place, position } = logged()

@@ -1,10 +1,10 @@
 /** A process that copies output, killed at any instant, over and over: its log has every byte once. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Random, Schedule } from "effect"
+import { Effect, Option, Random, Result, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
-import { closeSync, constants, openSync, readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, writeSync } from "node:fs"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { decode } from "../../../src/layers/io/LogFormat.ts"
 import { Libc } from "../../../src/layers/posix/Libc.ts"
@@ -100,5 +100,32 @@ describe.concurrent("SpoolPump", () => {
     "does so over the files of a log that is rotated",
     () => Effect.asVoid(underFire("seq 1 500000", 500_000, ["200000", "1000"])),
     60_000
+  )
+
+  it.live("holds no pipe and no spool when nobody has the pipe open any more, only the log", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "stdout")
+      const { mkfifo } = yield* Libc
+      yield* mkfifo(path, 0o600)
+      const writer = openSync(path, constants.O_RDWR)
+      const { pid } = yield* copying([folder])
+      const held = () =>
+        readdirSync(`/proc/${pid}/fd`)
+          .flatMap((fd) => Option.toArray(Result.getSuccess(Result.try(() => readlinkSync(`/proc/${pid}/fd/${fd}`)))))
+          .map((path) => basename(path))
+          .filter((name) => /^(?:init\.log|stdout)/.test(name))
+          .toSorted()
+      const becomes = (...names: ReadonlyArray<string>) =>
+        Effect.repeat(Effect.sync(held), {
+          until: (now) => now.join() === names.join(),
+          schedule: Schedule.spaced("10 millis")
+        })
+      writeSync(writer, "1\n")
+      yield* becomes("init.log", "stdout", "stdout.spool")
+      closeSync(writer)
+      yield* becomes("init.log")
+      assert.strictEqual(logged(folder), "1\n")
+    }).pipe(Effect.provide(Libc.layer))
   )
 })
