@@ -18,7 +18,9 @@ const isEntry = (argument: string) => /(?:^|\/)shim(?:\.js|\/main\.ts)$/.test(ar
 /** The shims of a state folder, by their arguments, with the children that each has. */
 const look = Effect.fnUntraced(function* (state: string) {
   const isShim = (argv: ReadonlyArray<string>) => argv.includes(state) && argv.some(isEntry)
-  const pids = (yield* Proc.withArguments(isShim)).map(({ pid }) => pid)
+  const alike = yield* Proc.withArguments(isShim)
+  // A child of one looks like it until it executes a program of its own.
+  const pids = alike.flatMap(({ parent, pid }) => (alike.some((other) => other.pid === parent) ? [] : [pid]))
   const children = (yield* Proc.all).filter(({ parent }) => pids.includes(parent))
   return { pids, doing: [...pids, ...children.map(({ pid, startTime }) => `${pid}@${startTime}`)].join() }
 })
@@ -36,7 +38,7 @@ const watched = Effect.fnUntraced(function* (state: string): Effect.fn.Return<ne
       return yield* new Unavailable({
         what: "shim",
         problem: `it does not answer, and has done nothing new for ${interval * patience} seconds`,
-        mend: `see ${join(state, "shim.log")}; where it hangs, kill ${now.pids.join(" ")}: containers go on`
+        mend: `see ${join(state, "shim.log")}${now.pids.length === 0 ? "" : `, or kill -9 ${now.pids.join(" ")}: containers go on`}`
       })
     }
     before = now
