@@ -1,12 +1,19 @@
 /** Cgroups are removed whole or not at all: one with a process anywhere in it keeps even its empty parts. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Children } from "../../src/layers/posix/Children.ts"
+import { Libc } from "../../src/layers/posix/Libc.ts"
 import * as Leftovers from "../../src/layers/runtime/Leftovers.ts"
+import * as Runtimes from "../../src/layers/runtime/Runtimes.ts"
+import { RuntimeName } from "../../src/schema/Ids.ts"
+import { OciRuntime } from "../../src/services/OciRuntime.ts"
+import { temporaryFolder } from "../support/folder.ts"
 import { canRunContainers } from "../support/rootfs.ts"
+import { stubRuntime, stubTarget } from "../support/stubRuntime.ts"
 
 const name = (suffix: string) => `/berth-test-left-${process.pid}-${suffix}`
 
@@ -73,5 +80,27 @@ describe.skipIf(!canRunContainers)("cgroups that a runtime leaves", () => {
       yield* Leftovers.removeCgroups(Leftovers.cgroupDirectories(name("c")), { patience: true })
       assert.isFalse(existsSync(parent))
     })
+  )
+
+  it.live("go with a deletion that fails because the runtime knows nothing of the container, if berth named them", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const binary = stubRuntime(join(folder, "stub"), `echo "no such container" >&2; exit 1`)
+      const runtimes = Runtimes.layer({ stateDir: join(folder, "state"), runtimes: { stub: { binary } } })
+      const driver = yield* OciRuntime.use((all) => all.driver(RuntimeName.make("stub"))).pipe(Effect.provide(runtimes))
+      const target = (id: string, cgroupsPath: string) =>
+        stubTarget(folder, id, JSON.stringify({ linux: { cgroupsPath } }))
+      const own = yield* group(name("d--ns--own"))
+      const used = yield* group(name("d--ns--used"))
+      const named = yield* group(name("d--ns--other"))
+      const child = yield* sleeper
+      writeFileSync(join(used, "cgroup.procs"), `${child.pid}`)
+      for (const force of [true, false]) {
+        yield* driver.delete(target(`user${force}`, name("d--ns--other")), { force })
+      }
+      yield* driver.delete(target("used", name("d--ns--used")), { force: true })
+      yield* driver.delete(target("own", name("d--ns--own")), { force: true })
+      assert.deepStrictEqual([own, used, named].map(existsSync), [false, true, true])
+    }).pipe(Effect.provide(Layer.provideMerge(Children.layer, Libc.layer)))
   )
 })

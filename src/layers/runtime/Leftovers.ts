@@ -85,14 +85,18 @@ export const removeEmpty = (directory: string): Effect.Effect<void, "in use"> =>
 export const cgroupsOf = ({ bundle }: Target): ReadonlyArray<string> =>
   Option.match(cgroupsPath(bundle), { onNone: () => [], onSome: (path) => cgroupDirectories(path) })
 
+/** Whether its cgroup has the name that berth gives (decision 0008), so that it can only be the container's. */
+const isOwn = ({ bundle, containerId, namespace }: Target): boolean =>
+  hasCgroup(bundle, `--${namespace}--${containerId}"`)
+
+/** Those of them that berth has named. */
+export const ownCgroupsOf = (target: Target): ReadonlyArray<string> => (isOwn(target) ? cgroupsOf(target) : [])
+
 /**
- * Those of them that somebody has made before the container: they stay. One of the name that berth gives (decision 0008)
- * can only be the container's, so neither the rest of the specification nor the hierarchies are looked at then.
+ * Those of them that somebody has made before the container: they stay. Of a name that is berth's own neither the rest of
+ * the specification nor the hierarchies are looked at.
  */
-export const madeBefore = (target: Target): ReadonlyArray<string> => {
-  const { bundle, containerId, namespace } = target
-  return hasCgroup(bundle, `--${namespace}--${containerId}"`) ? [] : cgroupsOf(target)
-}
+export const madeBefore = (target: Target): ReadonlyArray<string> => (isOwn(target) ? [] : cgroupsOf(target))
 
 /** Removes such cgroups where they are empty. With `patience` it waits a while for processes that are about to end. */
 export const removeCgroups = (
@@ -106,5 +110,6 @@ export const removeCgroups = (
         Effect.retry(Schedule.upTo(Schedule.spaced("20 millis"), { times: patience ? 25 : 0 })),
         Effect.ignore
       ),
-    { discard: true }
+    // One patience for all of them.
+    { concurrency: "unbounded", discard: true }
   )

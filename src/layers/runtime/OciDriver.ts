@@ -121,6 +121,9 @@ const wasKilled = <A>(exit: Exit.Exit<A, unknown>): boolean =>
       (error) => error instanceof RuntimeFailed && (error.reason === "deadline" || error.exitCode > signalled)
     ))
 
+const identitiesOf = (found: ReadonlyArray<Proc.Stat>) =>
+  Effect.map(Proc.bootId, (bootId) => found.map(({ pid, startTime }) => ({ pid, startTime, bootId })))
+
 /** Makes the driver; it holds no resource. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const children = yield* Children
@@ -178,8 +181,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
   const destroy = (target: Target, force: boolean) => {
     const args = ["delete", ...(force ? ["--force"] : []), target.containerId]
+    // What the runtime does not know any more it takes no cgroup away of: those of berth's own naming are nobody else's.
+    const removeRest = Effect.suspend(() => Leftovers.removeCgroups(Leftovers.ownCgroupsOf(target), { patience: true }))
     return invoke({ command: "delete", target, args }).pipe(
-      Effect.catchTag("RuntimeFailed", (error) => (isKnown(target) ? Effect.fail(error) : Effect.void)),
+      Effect.catchTag("RuntimeFailed", (error) => (isKnown(target) ? Effect.fail(error) : removeRest)),
       Effect.asVoid
     )
   }
@@ -293,8 +298,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       const started = yield* Option.match(readPid(file), { onNone: () => Effect.succeedNone, onSome: Proc.stat })
       if (Option.isSome(started) && (yield* pids(target)).includes(started.value.pid)) found.push(started.value)
     }
-    const bootId = yield* Proc.bootId
-    return found.map(({ pid, startTime }) => ({ pid, startTime, bootId }))
+    return yield* identitiesOf(found)
   })
 
   const atWork: Driver["atWork"] = Effect.fn("OciDriver.atWork")(function* (targets) {
@@ -302,9 +306,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const found = yield* Proc.withArguments((argv) =>
       argv.some((argument, at) => argument === "--log" && bundles.has(dirname(argv[at + 1] ?? "")))
     )
-    const bootId = yield* Proc.bootId
     // The init of a container that waits to be started is, with crun, a fork of what has created it.
-    return found.flatMap(({ forkedOnly, pid, startTime }) => (forkedOnly ? [] : [{ pid, startTime, bootId }]))
+    return yield* identitiesOf(found.filter(({ forkedOnly }) => !forkedOnly))
   })
 
   const update: Driver["update"] = Effect.fn("OciDriver.update")(function* (target, changes) {

@@ -2,14 +2,14 @@
  * What is held of every process so that nothing is lost while its shim is dead. A pidfd: by it the kernel (Linux 6.15) still tells the exit status
  * of a process that ended while nobody waited for it. And the pipes that it prints into, open and never read: the kernel keeps what is in them for
  * as long as anybody has them open. The next shim reads on where the last one stopped. The daemon holds them for as long as it lives; a shim until it has
- * taken over, for the daemon may die before that.
+ * taken over, for the daemon may die before that. Of what has ended nothing is held once its exit was put right.
  */
 import { Effect, Option } from "effect"
 import { closeSync, constants, openSync } from "node:fs"
 import { join } from "node:path"
-import type { HostedRecord } from "../../schema/Host.ts"
+import type { ContainerRef, HostedRecord } from "../../schema/Host.ts"
 import type { ProcessRef } from "../../schema/Ids.ts"
-import { processKey } from "../../schema/Ids.ts"
+import { containerKey, processKey } from "../../schema/Ids.ts"
 import type { Exit, Stdio } from "../../schema/Process.ts"
 import type { Identity } from "../../schema/TaskState.ts"
 import { pathOf, peek } from "../FileTaskDirectory.ts"
@@ -39,25 +39,59 @@ const closeAll = ({ pidfd, pipes }: Kept): void => {
   for (const fd of [...Option.toArray(pidfd), ...pipes]) closeSync(fd)
 }
 
+/** One that may still live. */
+interface Living {
+  readonly ref: ProcessRef
+  readonly identity: Identity
+  readonly stdio: Stdio
+  /** Whether a shim has had its pipes open from a time at which it lived. */
+  readonly heldByShim: boolean
+}
+
+/** One that has ended, as its host tells it. */
+interface Ended {
+  readonly ref: ProcessRef
+  readonly exit: Exit
+  /** Whether that host did not have its pipes open while it lived, so that output may be gone. */
+  readonly unheld: boolean
+}
+
 export const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const libc = yield* Libc
   const kept = yield* Effect.acquireRelease(
     Effect.sync(() => new Map<string, Kept>()),
     (kept) => Effect.sync(() => kept.forEach(closeAll))
   )
+  /** How those have ended that nothing is held of any more; until they are deleted, for a host may tell it again. */
+  const settled = new Map<string, Exit>()
 
-  const release = (ref: ProcessRef) =>
+  const letGo = (key: string): void => {
+    const known = kept.get(key)
+    if (known !== undefined) closeAll(known)
+    kept.delete(key)
+  }
+  const forget = (key: string): void => {
+    letGo(key)
+    settled.delete(key)
+  }
+
+  /** Of one process that is deleted. */
+  const release = (ref: ProcessRef) => Effect.sync(() => forget(processKey(ref)))
+
+  /** Of a container that is deleted: init and every exec. */
+  const releaseContainer = (ref: ContainerRef) =>
     Effect.sync(() => {
-      const key = processKey(ref)
-      const known = kept.get(key)
-      if (known !== undefined) closeAll(known)
-      kept.delete(key)
+      const init = containerKey(ref)
+      for (const key of [...kept.keys(), ...settled.keys()]) {
+        if (key === init || key.startsWith(`${init}/`)) forget(key)
+      }
     })
 
-  const keep = Effect.fnUntraced(function* (ref: ProcessRef, identity: Identity, { log }: Stdio, heldByShim = true) {
+  const keep = Effect.fnUntraced(function* ({ heldByShim, identity, ref, stdio: { log } }: Living) {
     const key = processKey(ref)
-    if (kept.get(key)?.identity.startTime === identity.startTime) return
-    yield* release(ref)
+    // The answer to a call may be handled after the end of what it has started.
+    if (kept.get(key)?.identity.startTime === identity.startTime || settled.get(key)?.pid === identity.pid) return
+    forget(key)
     const folder = pathOf(options.state, ref)
     const pipes = log._tag === "json" ? ["stdout", "stderr"].flatMap((name) => openPipe(join(folder, name))) : []
     const pidfd = yield* Effect.option(libc.pidfdOpen(identity.pid))
@@ -74,12 +108,11 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
     })
   }, Effect.uninterruptible)
 
-  /** The exit that a host told, with what we know better where the host came too late: the status that the kernel tells us, and that output is complete. */
-  const better = Effect.fnUntraced(function* (ref: ProcessRef, told: Exit, unheld: boolean = false) {
-    const known = kept.get(processKey(ref))
+  /** What was told, with what we know better where the host came too late: the status that the kernel tells us, and that output is complete. */
+  const better = Effect.fnUntraced(function* (known: Kept, { exit: told, unheld }: Ended) {
     const { truncated: _, ...complete } = told
-    const exit: Exit = unheld && known?.held === true ? complete : told
-    if (exit.source !== "unknown" || known === undefined || Option.isNone(known.pidfd)) return exit
+    const exit: Exit = unheld && known.held ? complete : told
+    if (exit.source !== "unknown" || Option.isNone(known.pidfd)) return exit
     const status = yield* Effect.option(libc.pidfdExitStatus(known.pidfd.value))
     return Option.match(Option.flatten(status), {
       onNone: () => exit,
@@ -87,29 +120,38 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
     })
   })
 
-  /** Of a record: keeps what lives, and corrects what has ended. */
-  const review = Effect.fnUntraced(function* (record: HostedRecord, fromShim = true) {
-    const { exit, identity, ref, stdio, unheld = false } = record
-    if (exit !== null) return { ...record, exit: yield* better(ref, exit, unheld) }
-    yield* keep(ref, identity, stdio, fromShim && !unheld)
+  /** The exit of a process, put right. From then on nothing is held of it. */
+  const settle = Effect.fnUntraced(function* (ended: Ended) {
+    const key = processKey(ended.ref)
+    const known = kept.get(key)
+    const before = settled.get(key)
+    if (known === undefined && before?.pid === ended.exit.pid) return before
+    const exit = known === undefined ? ended.exit : yield* better(known, ended)
+    letGo(key)
+    settled.set(key, exit)
+    return exit
+  }, Effect.uninterruptible)
+
+  // At once: until a shim tells what it holds, this may be the only one that does.
+  const peeked = (yield* peek(options.state)).filter(({ exit }) => exit === null)
+  yield* Effect.forEach(peeked, (record) => keep({ ...record, heldByShim: false }), { discard: true })
+  const doubtful = new Set(peeked.map(({ ref }) => processKey(ref)))
+
+  const review = Effect.fnUntraced(function* (record: HostedRecord) {
+    const { exit, ref, unheld = false } = record
+    if (exit !== null) return { ...record, exit: yield* settle({ ref, exit, unheld }) }
+    yield* keep({ ...record, heldByShim: !unheld })
     return record
   })
 
-  // At once: until a shim tells what it holds, this may be the only one that does.
-  const peeked = yield* Effect.tap(
-    peek(options.state),
-    Effect.forEach((record) => review(record, false), { discard: true })
-  )
-  const doubtful = new Map(peeked.map(({ ref }) => [processKey(ref), ref]))
-
-  /** What a shim says that it holds: what it was just deleting when we looked is not to be kept for ever. */
+  /** What a shim says that it holds: what it was just deleting when we looked is not to be kept for ever, nor how it has ended. */
   const reviewAll = Effect.fnUntraced(function* (records: ReadonlyArray<HostedRecord>) {
-    const reviewed = yield* Effect.forEach(records, (record) => review(record))
-    for (const { ref } of records) doubtful.delete(processKey(ref))
-    yield* Effect.forEach(Array.from(doubtful.values()), release, { discard: true })
+    const reviewed = yield* Effect.forEach(records, review)
+    const there = new Set(records.map(({ ref }) => processKey(ref)))
+    for (const key of [...doubtful, ...settled.keys()]) if (!there.has(key)) forget(key)
     doubtful.clear()
     return reviewed
   })
 
-  return { keep, release, better, reviewAll }
+  return { keep, release, releaseContainer, settle, reviewAll }
 })

@@ -9,12 +9,16 @@ import type { Hello } from "../../rpc/ShimRpc.ts"
 import { ShimRpc, shimProtocol, understands } from "../../rpc/ShimRpc.ts"
 import { ShimLost, Unavailable } from "../../schema/Errors.ts"
 import type { HostEvent } from "../../schema/Host.ts"
+import type { ProcessRef } from "../../schema/Ids.ts"
+import type { Stdio } from "../../schema/Process.ts"
+import type { Identity } from "../../schema/TaskState.ts"
 import type { HostError } from "../../services/ProcessHost.ts"
 import { ProcessHost } from "../../services/ProcessHost.ts"
 import { version } from "../../version.ts"
 import { Libc } from "../posix/Libc.ts"
 import { probe } from "../server/Listen.ts"
 import * as Keeper from "./Keeper.ts"
+import { whileItGetsOn } from "./Patience.ts"
 import { socketOf, startShim } from "./ShimProcess.ts"
 
 type Client = RpcClient.FromGroup<typeof ShimRpc, RpcClientError.RpcClientError>
@@ -44,6 +48,13 @@ const unknownTo = (cause: Cause.Cause<unknown>): string | null => {
   return found[0] ?? null
 }
 
+const silent = "nothing came from it"
+/** Whether a connection was given up because nothing came over it. */
+const wentSilent = (cause: Cause.Cause<unknown>): boolean => {
+  const found = Cause.findError(cause)
+  return Result.isSuccess(found) && isTransport(found.success) && found.success.reason._tag === "SocketReadError"
+}
+
 /** What an older shim cannot do. */
 const lacks = ({ version }: Hello, call: string) =>
   new Unavailable({
@@ -60,11 +71,13 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   const current = yield* Ref.make<Connection | null>(null)
 
   const greet = Effect.fnUntraced(function* (client: Client) {
-    const gone = (problem: string) => Effect.fail(new ShimLost({ problem }))
-    const hello = yield* client.Hello().pipe(
-      Effect.catchCause(() => gone("it does not say who it is")),
-      Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => gone("it does not answer") })
-    )
+    const hello = yield* client
+      .Hello()
+      .pipe(
+        Effect.catchCause((cause) =>
+          Effect.fail(new ShimLost({ problem: wentSilent(cause) ? silent : "it does not say who it is" }))
+        )
+      )
     if (understands(hello)) return hello
     return yield* new Unavailable({
       what: "shim",
@@ -134,9 +147,16 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     return true
   })
 
+  /** A shim answers nothing, not even that it is there, until it has taken over what is there: that may take longer than a connection is let be silent. */
+  const dialled = Effect.retry(dial(), {
+    while: (error) =>
+      error._tag === "ShimLost" && error.problem === silent
+        ? Effect.map(probe(socket), (found) => found === "alive")
+        : Effect.succeed(false)
+  })
   const begin = Effect.gen(function* () {
     if ((yield* probe(socket)) !== "alive") yield* startShim(options.state)
-    return yield* dial()
+    return yield* whileItGetsOn(options.state, dialled)
   })
 
   /** The living connection; where there is none, a new one, to a new shim if need be. */
@@ -175,9 +195,8 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
       case "Snapshot":
         return { ...event, records: yield* keeper.reviewAll(event.records) }
       case "Exited": {
-        const exit = yield* keeper.better(event.ref, event.exit, event.unheld)
-        yield* keeper.release(event.ref)
-        return { ...event, exit }
+        const { exit, ref, unheld = false } = event
+        return { ...event, exit: yield* keeper.settle({ ref, exit, unheld }) }
       }
       default:
         return event
@@ -194,6 +213,17 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     )
   )
 
+  const kept = (ref: ProcessRef, stdio: Stdio, identity: Identity) =>
+    keeper.keep({ ref, stdio, identity, heldByShim: true })
+  /** After a deletion, and where there was nothing to delete any more: the answer of the shim that did it may have been lost with it. */
+  const forgetting =
+    (forget: Effect.Effect<void>) =>
+    <A, E extends HostError>(deletion: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.tapError(
+        Effect.tap(deletion, () => forget),
+        (error) => (error._tag === "NotFound" ? forget : Effect.void)
+      )
+
   // Ready before the first container needs it; and an idle one is not left behind.
   yield* connect
   yield* Effect.addFinalizer(() =>
@@ -203,13 +233,11 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   return ProcessHost.of({
     create: (request) =>
       call((client) => client.Create(request)).pipe(
-        Effect.tap(({ identity }) => keeper.keep({ ...request, execId: null }, identity, request.stdio))
+        Effect.tap(({ identity }) => kept({ ...request, execId: null }, request.stdio, identity))
       ),
     start: (ref) => Effect.asVoid(call((client) => client.Start(ref))),
     exec: (request) =>
-      call((client) => client.Exec(request)).pipe(
-        Effect.tap(({ identity }) => keeper.keep(request, identity, request.stdio))
-      ),
+      call((client) => client.Exec(request)).pipe(Effect.tap(({ identity }) => kept(request, request.stdio, identity))),
     signal: (request) =>
       Effect.asVoid(
         call((client, hello) =>
@@ -223,10 +251,10 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
     update: (request) => call((client) => client.Update(request)),
     delete: (ref) =>
       call((client) => client.Delete(ref)).pipe(
-        Effect.tap(() => keeper.release({ ...ref, execId: null })),
+        forgetting(keeper.releaseContainer(ref)),
         Effect.tap(() => Effect.forkIn(Effect.ignore(renew), outer))
       ),
-    deleteExec: (ref) => call((client) => client.DeleteExec(ref)).pipe(Effect.tap(() => keeper.release(ref))),
+    deleteExec: (ref) => call((client) => client.DeleteExec(ref)).pipe(forgetting(keeper.release(ref))),
     pids: (ref) => call((client) => client.Pids(ref)),
     processTable: (ref) => call((client) => client.ProcessTable(ref)),
     stats: (ref) => call((client) => client.Stats(ref)),

@@ -1,11 +1,13 @@
 /** Starting a shim: a detached process of its own session whose arguments name the state folder, so that `ps` tells whose it is. */
 import { Effect, Schedule } from "effect"
 import { spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { closeSync, existsSync, mkdirSync, openSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Unavailable } from "../../schema/Errors.ts"
 import { probe } from "../server/Listen.ts"
+import { whileItGetsOn } from "./Patience.ts"
 
 /** Where the shim of a state folder listens. */
 export const socketOf = (state: string) => join(state, "shim.sock")
@@ -34,23 +36,33 @@ const launch = (state: string) => {
       detached: true,
       stdio: ["ignore", log, log]
     })
-    // An error here shows as a shim that never answers, which is reported below.
+    // An error here shows as a child without a pid, which is reported below.
     child.on("error", () => {})
     child.unref()
+    return child
   } finally {
     closeSync(log)
   }
 }
 
-/** Returns when the shim answers. */
+/** Why that child is no shim any more; `null` while it is. */
+const endOf = ({ exitCode, pid, signalCode }: ChildProcess): string | null => {
+  if (pid === undefined) return "it cannot be started"
+  return exitCode === null && signalCode === null ? null : `it ended with ${exitCode ?? signalCode}`
+}
+
+/** Returns when the shim answers; fails when it ends, or does not get on. */
 export const startShim = Effect.fn("startShim")(function* (state: string) {
   const failed = (problem: string) => new Unavailable({ what: "shim", problem, mend: `see ${join(state, "shim.log")}` })
-  yield* Effect.try({ try: () => launch(state), catch: (error) => failed(String(error)) })
-  yield* probe(socketOf(state)).pipe(
-    Effect.repeat({ schedule: Schedule.spaced("5 millis"), until: (found) => found === "alive" }),
-    Effect.timeoutOrElse({
-      duration: "10 seconds",
-      orElse: () => Effect.fail(failed("it did not start in 10 seconds"))
-    })
+  const child = yield* Effect.try({ try: () => launch(state), catch: (error) => failed(String(error)) })
+  const answers = Effect.gen(function* () {
+    const end = endOf(child)
+    // Asked after that: one that ended because another shim serves has done no harm.
+    const alive = (yield* probe(socketOf(state))) === "alive"
+    if (!alive && end !== null) return yield* failed(end)
+    return alive
+  })
+  yield* Effect.repeat(answers, { schedule: Schedule.spaced("5 millis"), until: (alive) => alive }).pipe((waiting) =>
+    whileItGetsOn(state, waiting)
   )
 })

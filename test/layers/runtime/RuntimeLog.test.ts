@@ -43,6 +43,13 @@ const cases: ReadonlyArray<readonly [what: string, command: string, line: string
     `exec: "/etc/noexec": permission denied`
   ],
   [
+    "runc: a folder",
+    "exec",
+    runc(`exec failed: unable to start container process: exec: "/etc": permission denied`),
+    notExecutable,
+    `exec: "/etc": permission denied`
+  ],
+  [
     "runc: a folder, in later versions",
     "create",
     runc(
@@ -89,6 +96,20 @@ const cases: ReadonlyArray<readonly [what: string, command: string, line: string
     crun("open executable: Operation not permitted"),
     notExecutable,
     "open executable: Operation not permitted"
+  ],
+  [
+    "crun: a folder, in exec",
+    "exec",
+    crun("open executable: Operation not permitted"),
+    notExecutable,
+    "open executable: Operation not permitted"
+  ],
+  [
+    "crun: no program of this machine",
+    "exec",
+    crun("exec: Exec format error"),
+    notExecutable,
+    "exec: Exec format error"
   ],
   [
     "crun: a file where a folder should be",

@@ -10,6 +10,7 @@ import * as Proc from "../../../src/layers/posix/Proc.ts"
 import * as Keeper from "../../../src/layers/shim/Keeper.ts"
 import type { HostedRecord } from "../../../src/schema/Host.ts"
 import { ContainerId, ExecId, Namespace, RuntimeName } from "../../../src/schema/Ids.ts"
+import type { Exit } from "../../../src/schema/Process.ts"
 import { defaultStdio } from "../../../src/schema/Process.ts"
 import { TaskDirectory } from "../../../src/services/TaskDirectory.ts"
 
@@ -70,33 +71,68 @@ it.live("holds from the first moment what the records of a state folder name, an
       yield* directory.save({ ...init, ref: { ...init.ref, execId: ExecId.make("job") }, exit })
     }).pipe(Effect.provide(FileTaskDirectory.layer({ state: folder })))
 
+    const late: Exit = { ...ended, id: "web", pid, oomKilled: false, oomCount: null, memoryPeak: null }
+    const unknown = { ...late, exitStatus: 255, source: "unknown" as const }
+    const cut = { ...late, truncated: true as const }
+    const kernel = { ...late, exitStatus: 7, source: "kernel" as const }
+    const toldOf = { ref: init.ref, unheld: true }
     yield* Effect.gen(function* () {
       const keeper = yield* Keeper.make({ state: folder })
       assert.deepStrictEqual(open(folder).sort(), [join(tasks, "web/stderr"), join(tasks, "web/stdout")])
-      const late = { ...ended, id: "web", pid, oomKilled: false, oomCount: null, memoryPeak: null }
-      const unknown = { ...late, exitStatus: 255, source: "unknown" as const }
+      assert.deepStrictEqual(yield* keeper.settle({ ...toldOf, exit: cut, unheld: false }), cut)
+      assert.deepStrictEqual(open(folder), [])
+    }).pipe(Effect.scoped, Effect.provide(Libc.layer))
+    yield* Effect.gen(function* () {
+      const keeper = yield* Keeper.make({ state: folder })
+      assert.deepStrictEqual(yield* keeper.settle({ ...toldOf, exit: cut }), late)
+    }).pipe(Effect.scoped, Effect.provide(Libc.layer))
+    yield* Effect.gen(function* () {
+      const keeper = yield* Keeper.make({ state: folder })
       process.stdin?.end("\n")
       yield* Effect.callback<void>((resume) => void process.once("exit", () => resume(Effect.void)))
       // Waited for by somebody else, and still known.
-      assert.deepInclude(yield* keeper.better(init.ref, unknown), { exitStatus: 7, source: "kernel" })
-      const cut = { ...late, truncated: true as const }
-      assert.deepStrictEqual(yield* keeper.better(init.ref, cut, true), late)
-      assert.deepStrictEqual(yield* keeper.better(init.ref, cut, false), cut)
+      const told = { ...init, exit: unknown, unheld: true }
+      assert.deepStrictEqual(yield* keeper.reviewAll([told]), [{ ...told, exit: kernel }])
+      assert.deepStrictEqual([open(folder), open("pidfd")], [[], []])
+      // A second host tells it again; and an answer that comes late does not bring it back.
+      assert.deepStrictEqual(yield* keeper.reviewAll([told]), [{ ...told, exit: kernel }])
+      yield* keeper.keep({ ...init, heldByShim: true })
+      assert.deepStrictEqual(open(folder), [])
+      yield* keeper.reviewAll([])
+      assert.deepStrictEqual(yield* keeper.settle({ ...toldOf, exit: unknown }), unknown)
     }).pipe(Effect.scoped, Effect.provide(Libc.layer))
     // To whom it had ended already its last output may be gone.
     yield* Effect.gen(function* () {
       const keeper = yield* Keeper.make({ state: folder })
-      const cut = {
-        ...ended,
-        id: "web",
-        pid,
-        oomKilled: false,
-        oomCount: null,
-        memoryPeak: null,
-        truncated: true as const
-      }
-      assert.deepStrictEqual(yield* keeper.better(init.ref, cut, true), cut)
+      assert.deepStrictEqual(yield* keeper.settle({ ...toldOf, exit: cut }), cut)
     }).pipe(Effect.scoped, Effect.provide(Libc.layer))
     assert.deepStrictEqual(open(folder), [])
+  }).pipe(Effect.scoped)
+)
+
+it.live("lets go of a container with all its execs, and of no other one", () =>
+  Effect.gen(function* () {
+    const folder = yield* state
+    const { pid = 0 } = yield* child
+    const stat = yield* Effect.flatMap(Proc.stat(pid), Effect.fromOption)
+    const identity = { pid, startTime: stat.startTime, bootId: yield* Proc.bootId }
+    const refs = ["web", "web-2"].flatMap((name) =>
+      [null, ExecId.make("one"), ExecId.make("two")].map((execId) => ({
+        namespace,
+        containerId: ContainerId.make(name),
+        execId
+      }))
+    )
+    const paths = refs.map((ref) => FileTaskDirectory.pathOf(folder, ref))
+    for (const path of paths) mkdirSync(path, { recursive: true })
+    const fifos = paths.map((path) => join(path, "stdout"))
+    execFileSync("mkfifo", fifos)
+    yield* Effect.gen(function* () {
+      const keeper = yield* Keeper.make({ state: folder })
+      for (const ref of refs) yield* keeper.keep({ ref, identity, stdio: defaultStdio, heldByShim: true })
+      assert.deepStrictEqual([open(folder).sort(), open("pidfd").length], [fifos.toSorted(), refs.length])
+      yield* keeper.releaseContainer({ namespace, containerId })
+      assert.deepStrictEqual([open(folder).sort(), open("pidfd").length], [fifos.slice(3).sort(), 3])
+    }).pipe(Effect.scoped, Effect.provide(Libc.layer))
   }).pipe(Effect.scoped)
 )
