@@ -156,11 +156,14 @@ const make = Effect.gen(function* () {
       if (first.failure._tag !== "NotFound") return yield* first.failure
       return { stage: "already-stopped" as const, exit: yield* ended }
     }
-    // A frozen process would sleep through the signal.
-    if (actor.read().task.state._tag === "Paused") {
-      yield* Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))
-    }
-    const exit = yield* Effect.timeoutOption(ended, timeoutMillis ?? stopPatience)
+    // A frozen process would sleep through the signal, also one whose pause was under way when the signal came.
+    const thawed = actor
+      .until(({ task }) => task.state._tag === "Paused")
+      .pipe(
+        Effect.andThen(Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))),
+        Effect.andThen(Effect.never)
+      )
+    const exit = yield* Effect.timeoutOption(Effect.raceFirst(ended, thawed), timeoutMillis ?? stopPatience)
     if (Option.isSome(exit)) return { stage: "signal" as const, exit: exit.value }
     yield* Effect.catchTag(send(sigkill), "NotFound", () => Effect.void)
     return { stage: "kill" as const, exit: yield* ended }
