@@ -73,7 +73,7 @@ const refuse = (operation: string, id: string, why: Rejection): BerthError => {
     case "NoSuchExec":
       return new NotFound({ kind: "exec", id })
     case "ExecExists":
-      return new AlreadyExists({ kind: "exec", id })
+      return new AlreadyExists({ kind: "exec", id: why.id })
     case "Precondition":
       return new FailedPrecondition({ operation: `${operation} "${id}"`, found: why.found, allowed: why.allowed })
   }
