@@ -231,7 +231,12 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       }
       yield* order(next.operations, null)
     }
-    if (message.reply === null) return
+    if (message.reply === null) {
+      // One that nobody asked for has nobody else to tell.
+      if (message.error !== null && message.reports.some(({ input }) => input._tag === "DeleteFailed"))
+        yield* Effect.logWarning(`task ${id}: a removal failed: ${message.error.message}`)
+      return
+    }
     const error = message.error ?? overtaken
     yield* error === null ? Deferred.succeed(message.reply, tree) : Deferred.fail(message.reply, error)
   })
