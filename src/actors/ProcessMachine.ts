@@ -57,7 +57,8 @@ export const transition = (facts: Facts, state: ProcessState, input: Input): Nex
         case "Signal":
           return reject(state, "running")
         case "Delete":
-          return go({ _tag: "Deleted", exit: null })
+          // It has a log, and its host may know it.
+          return go({ _tag: "Deleting", identity: null, startedAt: null, exit: null }, [], Operation.Delete())
         // The answer to its start was lost on the way, and it runs.
         case "StartDone":
           return started(facts, input, null)

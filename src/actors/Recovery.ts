@@ -51,6 +51,9 @@ export const settle = (
       if (record?.exit) tell(Report.Exited({ exit: record.exit }))
       return [...reports, { execId: null, input: TaskMachine.Command.Delete({ force: true }) }]
     case "Stopped":
+      // It should be gone: its removal had failed.
+      if (task.autoRemove) tell(Report.DeleteDue())
+      return reports
     case "Deleted":
       return reports
     default:

@@ -59,8 +59,8 @@ export interface TaskActor {
    * has failed.
    */
   readonly exit: (execId: ExecId | null) => Effect.Effect<Exit, NotFound | Unavailable>
-  /** Returns when the task is deleted. */
-  readonly gone: Effect.Effect<void>
+  /** Returns when that holds; never where it does not come to hold while the actor lives. */
+  readonly until: (holds: (tree: Tree) => boolean) => Effect.Effect<void>
 }
 
 /** Commands that may wait at once for one task. */
@@ -73,7 +73,7 @@ const refuse = (operation: string, id: string, why: Rejection): BerthError => {
     case "NoSuchExec":
       return new NotFound({ kind: "exec", id })
     case "ExecExists":
-      return new AlreadyExists({ kind: "exec", id })
+      return new AlreadyExists({ kind: "exec", id: why.id })
     case "Precondition":
       return new FailedPrecondition({ operation: `${operation} "${id}"`, found: why.found, allowed: why.allowed })
   }
@@ -89,8 +89,9 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
   const exits = new Map<ExecId | null, Deferred.Deferred<Exit, NotFound | Unavailable>>()
   /** The operation under way of each process, and who waits for it. */
   const underWay = new Map<ExecId | null, Fiber.Fiber<void>>()
-  const gone = Deferred.makeUnsafe<void>()
   let tree = initial
+  /** Done, and replaced, with each commit. */
+  let turned = Deferred.makeUnsafe<void>()
   /** What is said to whoever comes after the end. */
   let ended: NotFound | Unavailable | null = null
 
@@ -186,7 +187,10 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     }
     yield* settle(before)
     // Before anybody is answered: whoever learns of the deletion may use the id again.
-    if (tree.task.state._tag === "Deleted") yield* Effect.andThen(retire, Deferred.succeed(gone, undefined))
+    if (tree.task.state._tag === "Deleted") yield* retire
+    const turn = turned
+    turned = Deferred.makeUnsafe<void>()
+    yield* Deferred.succeed(turn, undefined)
   }, Effect.uninterruptible)
 
   const onCommand = Effect.fnUntraced(function* (next: Step, operation: string, processId: string, reply: Reply) {
@@ -227,7 +231,12 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       }
       yield* order(next.operations, null)
     }
-    if (message.reply === null) return
+    if (message.reply === null) {
+      // One that nobody asked for has nobody else to tell.
+      if (message.error !== null && message.reports.some(({ input }) => input._tag === "DeleteFailed"))
+        yield* Effect.logWarning(`task ${id}: a removal failed: ${message.error.message}`)
+      return
+    }
     const error = message.error ?? overtaken
     yield* error === null ? Deferred.succeed(message.reply, tree) : Deferred.fail(message.reply, error)
   })
@@ -289,7 +298,9 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
     Effect.suspend(() => (ended === null ? mailbox.ask(message) : Effect.fail(ended)))
   const actor: TaskActor = {
     read: () => tree,
-    gone: Deferred.await(gone),
+    until: Effect.fnUntraced(function* (holds) {
+      while (!holds(tree)) yield* Deferred.await(turned)
+    }),
     command: (to) => ask((reply) => ({ _tag: "Command", to, reply })),
     addExec: (record) => ask((reply) => ({ _tag: "AddExec", record, reply })),
     tell: (input) => report({ _tag: "Report", reports: [input], reply: null, error: null }),

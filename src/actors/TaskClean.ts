@@ -16,7 +16,10 @@ export const make = (actors: Actors["Service"], remove: Tasks["Service"]["delete
     // Not the next task of that id, which may be there by now.
     while (actors.get(namespace, id) === actor) {
       if (actor.read().task.state._tag === "Deleting") {
-        yield* Effect.timeoutOption(actor.gone, patience)
+        yield* Effect.timeoutOption(
+          actor.until(({ task }) => task.state._tag !== "Deleting"),
+          patience
+        )
         continue
       }
       const removed = yield* Effect.result(remove({ id, force: true }))

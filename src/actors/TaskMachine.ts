@@ -44,6 +44,8 @@ export type Report = Data.TaggedEnum<{
   UpdateDone: { readonly result: UpdateResult }
   DeleteDone: { readonly exit: Exit | null }
   DeleteFailed: {}
+  /** It is time to remove what removes itself and could not be removed. */
+  DeleteDue: {}
   Exited: { readonly exit: Exit }
   /** `count`: all kills for want of memory so far. */
   Oom: { readonly count: number }
@@ -61,6 +63,8 @@ export type Operation = Data.TaggedEnum<{
   /** Changes no state, and may take its time: whatever else is asked goes on meanwhile. */
   Update: { readonly change: UpdateTask }
   Delete: {}
+  /** Reports `DeleteDue` after so long. */
+  DeleteLater: { readonly milliseconds: number }
   Cancel: {}
 }>
 export const Operation = Data.taggedEnum<Operation>()
@@ -93,7 +97,7 @@ export const transition = (facts: Facts, state: TaskState, input: Input): Next =
     case "Resuming":
       return live(facts, state, input)
     case "Stopped":
-      return stopped(state, input)
+      return stopped(facts, state, input)
     case "Deleting":
       return deleting(facts, state, input)
     case "Deleted":
@@ -237,14 +241,12 @@ const live = (facts: Facts, state: Live, input: Input): Next => {
   }
 }
 
-const stopped = (state: Of<"Stopped">, input: Input): Next => {
+const stopped = (facts: Facts, state: Of<"Stopped">, input: Input): Next => {
   switch (input._tag) {
     case "Delete":
-      return go(
-        { _tag: "Deleting", identity: state.identity, startedAt: state.startedAt, exit: state.exit },
-        [],
-        Operation.Delete()
-      )
+      return removal(state)
+    case "DeleteDue":
+      return facts.autoRemove ? removal(state) : stay(state)
     case "Signal":
       return finished(state)
     case "Update":
@@ -253,6 +255,12 @@ const stopped = (state: Of<"Stopped">, input: Input): Next => {
       return commandOr(state, input, input._tag === "Start" ? "created" : input._tag === "Pause" ? "running" : "paused")
   }
 }
+
+/** Takes the place of the removal that it may be waiting for. */
+const removal = (state: Of<"Stopped">): Next =>
+  state.failedRemovals === undefined
+    ? go({ ...state, _tag: "Deleting" }, [], Operation.Delete())
+    : go({ ...state, _tag: "Deleting" }, [], Operation.Cancel(), Operation.Delete())
 
 const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
   const { exit, identity, startedAt } = state
@@ -271,7 +279,7 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
     case "DeleteFailed":
       // Something may be left of what was never known, so it is not gone: another deletion may end better.
       if (identity === null) return stay(state)
-      if (exit !== null) return go({ _tag: "Stopped", identity, startedAt, exit })
+      if (exit !== null) return facts.autoRemove ? again(state, identity, exit) : go(ended(state, identity, exit))
       if (startedAt === null) return go({ _tag: "Created", identity })
       return go({ _tag: state.paused === true ? "Paused" : "Running", identity, startedAt })
     case "Signal":
@@ -315,6 +323,26 @@ const end = (facts: Facts, identity: Identity, since: DateTime.Utc | null, exit:
   return facts.autoRemove
     ? go({ _tag: "Deleting", identity, startedAt, exit }, [exited(facts, exit)], Operation.Delete())
     : go({ _tag: "Stopped", identity, startedAt, exit }, [exited(facts, exit)])
+}
+
+const ended = ({ startedAt }: Of<"Deleting">, identity: Identity, exit: Exit): Of<"Stopped"> => ({
+  _tag: "Stopped",
+  identity,
+  startedAt,
+  exit
+})
+
+const firstPatience = 1_000
+const longestPatience = 60_000
+
+/** What removes itself has nobody else to remove it: it is tried again, after twice as long each time. */
+const again = (state: Of<"Deleting">, identity: Identity, exit: Exit): Next => {
+  const before = state.failedRemovals ?? 0
+  return go(
+    { ...ended(state, identity, exit), failedRemovals: before + 1 },
+    [],
+    Operation.DeleteLater({ milliseconds: Math.min(firstPatience * 2 ** before, longestPatience) })
+  )
 }
 
 const exited = (facts: Facts, exit: Exit): Payload => ({

@@ -52,8 +52,17 @@ export const make = Effect.gen(function* () {
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
   const update = yield* LimitUpdate.make
-  const { DeleteDone, DeleteFailed, PauseDone, PauseFailed, ResumeDone, ResumeFailed, StartDone, StartFailed } =
-    TaskMachine.Report
+  const {
+    DeleteDone,
+    DeleteDue,
+    DeleteFailed,
+    PauseDone,
+    PauseFailed,
+    ResumeDone,
+    ResumeFailed,
+    StartDone,
+    StartFailed
+  } = TaskMachine.Report
 
   const create = (request: CreateRequest): Effect.Effect<Outcome> =>
     host.create(request).pipe(
@@ -139,6 +148,8 @@ export const make = Effect.gen(function* () {
         )
       case "Delete":
         return remove(tree, ref)
+      case "DeleteLater":
+        return Effect.as(Effect.sleep(operation.milliseconds), reported(toInit(DeleteDue())))
       case "Cancel":
         return Effect.succeed(reported())
     }

@@ -156,11 +156,14 @@ const make = Effect.gen(function* () {
       if (first.failure._tag !== "NotFound") return yield* first.failure
       return { stage: "already-stopped" as const, exit: yield* ended }
     }
-    // A frozen process would sleep through the signal.
-    if (actor.read().task.state._tag === "Paused") {
-      yield* Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))
-    }
-    const exit = yield* Effect.timeoutOption(ended, timeoutMillis ?? stopPatience)
+    // A frozen process would sleep through the signal, also one whose pause was under way when the signal came.
+    const thawed = actor
+      .until(({ task }) => task.state._tag === "Paused")
+      .pipe(
+        Effect.andThen(Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))),
+        Effect.andThen(Effect.never)
+      )
+    const exit = yield* Effect.timeoutOption(Effect.raceFirst(ended, thawed), timeoutMillis ?? stopPatience)
     if (Option.isSome(exit)) return { stage: "signal" as const, exit: exit.value }
     yield* Effect.catchTag(send(sigkill), "NotFound", () => Effect.void)
     return { stage: "kill" as const, exit: yield* ended }
@@ -212,7 +215,14 @@ const make = Effect.gen(function* () {
       createdAt: yield* DateTime.now,
       state: { _tag: "Created" }
     }
-    yield* actor.addExec(record)
+    // Where it is refused, its log goes again; with another exec of that id it is that one's.
+    yield* actor
+      .addExec(record)
+      .pipe(
+        Effect.onError(() =>
+          logFile === null || actor.read().execs.has(record.id) ? Effect.void : outputLog.remove(ref)
+        )
+      )
     return toProcess(record)
   })
 
@@ -231,16 +241,8 @@ const make = Effect.gen(function* () {
   const deleteExec = Effect.fn("Tasks.deleteExec")(function* ({ execId, force, id }: DeleteExec) {
     const actor = yield* find(id)
     const ended = yield* Effect.forkChild(Effect.option(actor.exit(execId)), { startImmediately: true })
-    const before = actor.read().execs.get(execId)
     yield* actor.command({ execId, input: ProcessMachine.Command.Delete({ force: force ?? false }) })
-    if (before?.state._tag === "Created") {
-      // The host may know a size for its terminal.
-      if (before.spec.terminal === true) {
-        yield* Effect.ignore(host.deleteExec({ namespace: before.namespace, containerId: id, execId }))
-      }
-      // Never started: there is no exit to wait for.
-      return null
-    }
+    // Of one that was never started it fails with the deletion.
     return Option.getOrNull(yield* Fiber.join(ended))
   })
 

@@ -34,7 +34,7 @@ export type Rejection =
   | { readonly _tag: "Precondition"; readonly found: string; readonly allowed: ReadonlyArray<string> }
   | { readonly _tag: "Finished" }
   | { readonly _tag: "NoSuchExec" }
-  | { readonly _tag: "ExecExists" }
+  | { readonly _tag: "ExecExists"; readonly id: ExecId }
 
 export interface Step {
   readonly tree: Tree
@@ -203,7 +203,7 @@ const withExec = (tree: Tree, record: ProcessRecord): Tree => {
 /** Registers an exec; its task must be able to have one some day. */
 export const addExec = (tree: Tree, record: ProcessRecord): Step => {
   const { state } = tree.task
-  if (tree.execs.has(record.id)) return nothing(tree, { _tag: "ExecExists" })
+  if (tree.execs.has(record.id)) return nothing(tree, { _tag: "ExecExists", id: record.id })
   if (tree.held !== null || (state._tag !== "Running" && state._tag !== "Created" && state._tag !== "Starting")) {
     const met = tree.held === null ? taskStatus(state) : "stopped"
     return nothing(tree, { _tag: "Precondition", found: met, allowed: ["created", "running"] })

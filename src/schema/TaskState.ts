@@ -18,6 +18,8 @@ const held = { exit: Schema.NullOr(Exit) }
 const live = { identity: Identity, startedAt: at }
 /** What it was before: what had not begun has no identity, what was never started no time. */
 const deleting = { identity: Schema.NullOr(Identity), startedAt: Schema.NullOr(at), ...held }
+/** How often the removal of a task that removes itself has failed so far. */
+const removing = { failedRemovals: Schema.optionalKey(Schema.Int) }
 
 export const TaskState = Schema.TaggedUnion({
   Creating: held,
@@ -27,9 +29,9 @@ export const TaskState = Schema.TaggedUnion({
   Pausing: live,
   Paused: live,
   Resuming: live,
-  Stopped: { identity: Identity, startedAt: Schema.NullOr(at), exit: Exit },
+  Stopped: { identity: Identity, startedAt: Schema.NullOr(at), exit: Exit, ...removing },
   /** `paused`: it was, and is again if the deletion fails. */
-  Deleting: { ...deleting, paused: Schema.optionalKey(Schema.Literal(true)) },
+  Deleting: { ...deleting, paused: Schema.optionalKey(Schema.Literal(true)), ...removing },
   Deleted: held
 })
 export type TaskState = typeof TaskState.Type

@@ -113,6 +113,22 @@ describe("settle", () => {
     }
   })
 
+  it("a task that removes itself is deleted where it has ended and is still there", () => {
+    const tree = (state: TaskState): Tree => ({
+      task: { ...taskOf("web", state), autoRemove: true },
+      execs: new Map(),
+      held: null
+    })
+    const [report, ...others] = settle(tree(taskStates.Stopped), records(), at)
+    assert.deepStrictEqual([report?.input._tag, others], ["DeleteDue", []])
+    if (report === undefined) return
+    assert.deepStrictEqual(
+      step(tree(taskStates.Stopped), report).operations.map(({ operation }) => operation._tag),
+      ["Delete"]
+    )
+    assert.deepStrictEqual(settle(tree(taskStates.Deleted), records(), at), [])
+  })
+
   describe("an exec", () => {
     const states: Record<string, ProcessState> = {
       Created: { _tag: "Created" },

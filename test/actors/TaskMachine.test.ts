@@ -50,6 +50,7 @@ const inputs: Record<string, Input> = {
   UpdateDone: Report.UpdateDone({ result: { id: ContainerId.make("web"), resources: {}, annotations: {} } }),
   DeleteDone: Report.DeleteDone({ exit }),
   DeleteFailed: Report.DeleteFailed(),
+  DeleteDue: Report.DeleteDue(),
   Exited: Report.Exited({ exit }),
   Oom: Report.Oom({ count: 1 })
 }
@@ -277,6 +278,29 @@ for (const [from, state] of Object.entries(states)) {
 it("a task that removes itself begins to on its exit", () => {
   const running: TaskState = { _tag: "Running", ...live }
   assert.strictEqual(describe(running, Report.Exited({ exit }), true), "Deleting+exit [exit] (Delete)")
+})
+
+it("a task that removes itself waits for its next removal after one that failed, longer each time and a minute at most", () => {
+  let state: TaskState = { _tag: "Deleting", ...live, exit }
+  const waits: Array<number> = []
+  for (let time = 0; time < 8; time++) {
+    const failed = transition({ ...facts, autoRemove: true }, state, Report.DeleteFailed())
+    assert.deepStrictEqual([failed.state._tag, failed.events], ["Stopped", []])
+    waits.push(...failed.operations.map((operation) => (operation._tag === "DeleteLater" ? operation.milliseconds : 0)))
+    assert.strictEqual(describe(failed.state, Report.DeleteDue(), true), "Deleting+exit (Cancel Delete)")
+    state = transition({ ...facts, autoRemove: true }, failed.state, Report.DeleteDue()).state
+  }
+  assert.deepStrictEqual(
+    waits,
+    [1, 2, 4, 8, 16, 32, 60, 60].map((seconds) => seconds * 1_000)
+  )
+})
+
+it("a deletion that somebody asks for takes the place of the one that a task waits for", () => {
+  const waiting = transition({ ...facts, autoRemove: true }, { _tag: "Deleting", ...live, exit }, Report.DeleteFailed())
+  for (const force of [false, true]) {
+    assert.strictEqual(describe(waiting.state, Command.Delete({ force }), true), "Deleting+exit (Cancel Delete)")
+  }
 })
 
 it("nothing has started after its end, though the answer to its start came after it", () => {

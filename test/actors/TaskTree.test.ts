@@ -195,7 +195,8 @@ describe("an exec", () => {
         [tag, "Precondition", [], []]
       )
     }
-    assert.strictEqual(addExec(treeOf(taskStates.Running, { job: running }), record).rejection?._tag, "ExecExists")
+    const twice = addExec(treeOf(taskStates.Running, { job: running }), record)
+    assert.deepStrictEqual(twice.rejection, { _tag: "ExecExists", id: job })
   })
 
   it("starts only in a running task", () => {
@@ -230,10 +231,12 @@ describe("an exec", () => {
   })
 
   it("that is deleted leaves tree and store; its id is free again", () => {
-    const gone = step(
+    const going = step(
       treeOf(taskStates.Running, { job: { _tag: "Created" } }),
       exec(job, ProcessMachine.Command.Delete({ force: false }))
     )
+    assert.deepStrictEqual([changes(going), topics(going), orders(going)], [["PutProcess"], [], ["job:Delete"]])
+    const gone = step(going.tree, exec(job, ProcessMachine.Report.DeleteDone({ exit: null })))
     assert.deepStrictEqual([changes(gone), topics(gone), gone.tree.execs.size], [["DeleteProcess"], [], 0])
     assert.isNull(addExec(gone.tree, record).rejection)
   })

@@ -1,6 +1,6 @@
 /** Daemon and shim killed at a moment's notice: containers do not notice, and what they did meanwhile is known afterwards. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result, Schedule, Scope, Stream } from "effect"
+import { Effect, Result, Scope, Stream } from "effect"
 import { execFileSync, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -9,6 +9,7 @@ import { ContainerId, Containers, Events, ExecId, Seq, Spec, Tasks } from "../..
 import type { BerthError, CreateTask, System } from "../../src/index.ts"
 import { folders, life, shimsOf } from "../support/daemon.ts"
 import type { Daemon } from "../support/daemon.ts"
+import { eventually } from "../support/eventually.ts"
 import { cgroupsOf, filesWith, kernelTells, lives, processesWith } from "../support/host.ts"
 import { canRunContainers, rootfsOfFile } from "../support/rootfs.ts"
 
@@ -16,20 +17,6 @@ const rootfs = rootfsOfFile()
 const runtimes = ["runc", "crun"]
 type Services = Containers | Tasks | Events | System
 type Place = Effect.Success<typeof folders>
-
-const eventually = <R>(what: string, check: Effect.Effect<boolean, unknown, R>) =>
-  Effect.orElseSucceed(check, () => false).pipe(
-    Effect.repeat({ until: (done) => done, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutOrElse({
-      duration: "30 seconds",
-      orElse: () => Effect.sync(() => assert.fail(`not in time: ${what}`))
-    })
-  )
-
-/** Folders whose shims end with the test. */
-const place = Effect.tap(folders, ({ state }) =>
-  Effect.addFinalizer(() => Effect.sync(() => shimsOf(state).forEach((pid) => process.kill(pid, "SIGKILL"))))
-)
 
 const killed = <A, E>(
   where: Place,
@@ -99,7 +86,7 @@ const test = (name: string, body: (where: Place, runtime: string) => Effect.Effe
   for (const runtime of runtimes) {
     it.live(
       `${name} (${runtime})`,
-      () => Effect.scoped(Effect.flatMap(place, (where) => body(where, runtime))),
+      () => Effect.scoped(Effect.flatMap(folders, (where) => body(where, runtime))),
       120_000
     )
   }

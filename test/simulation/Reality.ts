@@ -22,7 +22,7 @@ const expected: Readonly<Record<TaskState["_tag"], ReadonlyArray<string> | null>
 export const compare = (ledger: Ledger, { world }: Machine): ReadonlyArray<string> => {
   const { containers } = world.inner.machine
   const wrong: Array<string> = []
-  for (const [id, { namespace, state }] of ledger.tasks) {
+  for (const [id, { autoRemove, namespace, state }] of ledger.tasks) {
     const container = containers.get(`${namespace}/${id}`)
     const procs = Array.from(container?.procs ?? [])
     const alive = procs.some(({ kind }) => kind === "init")
@@ -32,6 +32,7 @@ export const compare = (ledger: Ledger, { world }: Machine): ReadonlyArray<strin
     if (state._tag === "Deleting" && state.identity === null) continue
     if (allowed === null) wrong.push(`${id} is still ${state._tag}`)
     else if (!allowed.includes(found)) wrong.push(`${id} is ${state._tag}, and its init is ${found}`)
+    if (state._tag === "Stopped" && autoRemove) wrong.push(`${id} removes itself, and is still there`)
     const named = new Set<number>()
     for (const [execId, exec] of ledger.processes.get(id) ?? []) {
       const { _tag } = exec.state
