@@ -3,9 +3,9 @@
  * it while it does, for its end would cost them their parent.
  */
 import { NodeServices, NodeSocketServer } from "@effect/platform-node"
-import { Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
-import { SocketServer } from "effect/socket"
+import { Socket, SocketServer } from "effect/socket"
 import { parseArgs } from "node:util"
 import * as Local from "../layers/Local.ts"
 import * as RuntimeTable from "../layers/RuntimeTable.ts"
@@ -27,7 +27,12 @@ const doorAt = (path: string) =>
         ...server,
         run: (handler) =>
           server.run((socket) =>
-            Effect.catch(handler(socket), (error) => Effect.logInfo(`a daemon has gone: ${String(error)}`))
+            Effect.catchCause(handler(socket), (cause) => {
+              const error = Cause.squash(cause)
+              return Socket.isSocketError(error)
+                ? Effect.logInfo(`a daemon has gone: ${error.message}`)
+                : Effect.failCause(cause)
+            })
           )
       })
     )

@@ -182,6 +182,18 @@ describe("berth run", () => {
     })
   )
 
+  it.effect("says why it cannot write the pid, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const { code, daemon, stderr } = yield* berth(["run", "-d", "--pid-file", "/no/such/x", ...rootfs, "sleep"])
+      assert.strictEqual(code, 125)
+      assert.strictEqual(
+        stderr,
+        "berth: --pid-file /no/such/x: cannot be written: its folder does not exist (choose a file in a folder that exists)\n"
+      )
+      assert.strictEqual(daemon.entries.size, 0)
+    })
+  )
+
   it.effect("does not open the output that is not in the log", () =>
     Effect.gen(function* () {
       const { code, daemon, stdout } = yield* berth(["run", "--log", "none", ...rootfs, "echo", "x"])
