@@ -103,7 +103,7 @@ export const stdioSuite = (place: Place) => {
     test("gives a process FIFOs of the user's, who may come late, go, and never come", () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks
-        const directory = join(yield* temporaryFolder, "io")
+        const directory = yield* temporaryFolder
         const script = "echo one; read line; echo got $line; echo oops > /dev/stderr; read line; seq 1 30000; echo end"
         const id = yield* running(place.rootfs, sh(script), stdio({ _tag: "fifo", directory }, true))
         const [stdout, stdin] = [join(directory, "stdout"), join(directory, "stdin")]
@@ -207,6 +207,7 @@ export const stdioSuite = (place: Place) => {
           [{ _tag: "fifo", directory: "relative" }, "InvalidArgument"],
           [{ _tag: "fifo", directory: "/tmp/../tmp" }, "InvalidArgument"],
           [{ _tag: "fifo", directory: file }, "InvalidArgument"],
+          [{ _tag: "fifo", directory: join(folder, "no") }, "InvalidArgument"],
           [{ _tag: "fifo", directory: join(folder, "no", "such") }, "InvalidArgument"],
           [{ _tag: "binary", path: "logger" }, "InvalidArgument"],
           [{ _tag: "binary", path: "/no/such" }, "InvalidArgument"],
@@ -224,6 +225,7 @@ export const stdioSuite = (place: Place) => {
           assert.strictEqual(found, tag, JSON.stringify(log))
           assert.strictEqual(yield* tagOf(tasks.get(id)), "NotFound")
         }
+        assert.isFalse(existsSync(join(folder, "no")))
         yield* tasks.create({ id })
         const { spec } = yield* containers.get(id)
         const process = {

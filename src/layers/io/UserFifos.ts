@@ -4,7 +4,7 @@
  * the pipe stays readable until the process is deleted. FIFOs that are not there are made; none is ever removed.
  */
 import { Effect } from "effect"
-import { closeSync, constants, mkdirSync, openSync, statSync } from "node:fs"
+import { closeSync, constants, openSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { InvalidArgument } from "../../schema/Errors.ts"
 import type { Libc } from "../posix/Libc.ts"
@@ -16,21 +16,19 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants
 const field = "stdio.log.directory"
 const refuse = (problem: string) => Effect.fail(new InvalidArgument({ field, problem: `folder of FIFOs: ${problem}` }))
 
-/** Makes the folder and its FIFOs where they are not there. */
+/** Makes the FIFOs where they are not there. */
 export const prepare = Effect.fnUntraced(function* (
   libc: Libc["Service"],
   directory: string,
   names: ReadonlyArray<string>
 ) {
-  const isFolder = yield* Effect.try({
-    try: () => {
-      const found = statSync(directory, { throwIfNoEntry: false })
-      if (found === undefined) mkdirSync(directory, { mode: 0o700 })
-      return found?.isDirectory() ?? true
-    },
-    catch: (error) => targetFailure(field, "folder of FIFOs", "make it", directory, error)
+  const found = yield* Effect.try({
+    try: () => statSync(directory, { throwIfNoEntry: false }),
+    catch: (error) => targetFailure(field, "folder of FIFOs", "look at it", directory, error)
   })
-  if (!isFolder) return yield* refuse("it is not a folder")
+  // A name that was mistyped should not become a folder that nobody reads from.
+  if (found === undefined) return yield* refuse(`${directory} does not exist, make it first`)
+  if (!found.isDirectory()) return yield* refuse(`${directory} is not a folder`)
   for (const name of names) {
     if (isFifo(join(directory, name)) === false) return yield* refuse(`its ${name} is no FIFO`)
   }
