@@ -2,7 +2,7 @@
  * Keeps actors and host agreeing. At boot it revives an actor for every stored task; then it watches the host for as long as the daemon lives: a snapshot
  * settles what each task missed, later events are passed on. When the host dies it watches the next one.
  */
-import { DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
+import { Cause, DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -17,6 +17,14 @@ import * as TaskMachine from "./TaskMachine.ts"
 import type { Addressed, Tree } from "./TaskTree.ts"
 
 const { Report } = TaskMachine
+
+/** Of a shim that has gone what it says is enough; a defect needs all there is. */
+const told = (cause: Cause.Cause<unknown>) =>
+  Cause.hasDies(cause)
+    ? cause
+    : Cause.prettyErrors(cause)
+        .map(({ message }) => message)
+        .join(", ")
 
 /** What a task in this state must be told, given what the host holds of it (undefined: nothing). Pure. */
 export const settle = (
@@ -177,7 +185,9 @@ const make = Effect.gen(function* () {
     // However a watch ends, the next one begins: a daemon that does not watch would never learn of another exit.
     Effect.exit,
     Effect.flatMap((end) =>
-      Exit.isFailure(end) ? Effect.logWarning("the watch of the shim ended, beginning anew", end.cause) : Effect.void
+      Exit.isFailure(end)
+        ? Effect.logWarning("the watch of the shim ended, beginning anew", told(end.cause))
+        : Effect.void
     ),
     Effect.repeat(Schedule.spaced("100 millis")),
     Effect.forkScoped

@@ -1,12 +1,14 @@
 /**
  * A process of a container with the command's own input and output: what `run`, `exec`, `start -a` and `attach` have in common. Output and exit are
- * asked for before the process is started, so that neither can be missed. It owns nothing: when the command goes, the container stays as it is.
+ * asked for before the process is started, so that neither can be missed. It owns nothing: when the command goes, the container stays as it is; only when
+ * nobody reads the output of a process that it has started does it end that.
  */
 import { Deferred, Effect, Fiber, Queue, Stdio, Stream } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import { Tasks } from "../services/Tasks.ts"
+import { makeCopy } from "./Copy.ts"
 import { Output } from "./Output.ts"
 import { pieces } from "./Pieces.ts"
 import { Signals } from "./Signals.ts"
@@ -42,14 +44,14 @@ const patience = 3
 const copyOutput = (process: Attachment, started: Deferred.Deferred<void>) =>
   Effect.gen(function* () {
     const tasks = yield* Tasks
-    const output = yield* Output
     const { detachKeys, execId, id, start } = process
+    const copy = yield* makeCopy(process, start !== null)
     // What a terminal showed before is no longer what it shows. It draws itself again as soon as nothing of that can be missed.
     const live = detachKeys !== null && start === null
     const draw = live ? Session.redraw(process) : Effect.void
     yield* tasks.output({ id, execId, follow: true, live }).pipe(
       Stream.tap(({ bytes }) => (bytes.length === 0 ? draw : Deferred.await(started))),
-      Stream.runForEach(({ bytes, stream }) => (stream === "stdout" ? output.write(bytes) : output.writeError(bytes)))
+      Stream.runForEach(copy)
     )
   })
 

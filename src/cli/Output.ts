@@ -5,10 +5,10 @@
 import { Context, Data, Effect, Layer } from "effect"
 import { Unavailable } from "../schema/Errors.ts"
 
-/** Nobody reads standard output any more. */
+/** Nobody reads standard output any more, or standard error where that is what was to be printed. */
 export class OutputClosed extends Data.TaggedError("OutputClosed") {}
 
-/** What a write to standard output may fail with. */
+/** What a write may fail with. */
 export type WriteError = OutputClosed | Unavailable
 
 export class Output extends Context.Service<
@@ -18,6 +18,8 @@ export class Output extends Context.Service<
     readonly write: (data: string | Uint8Array) => Effect.Effect<void, WriteError>
     /** To standard error; what cannot be written there is lost. */
     readonly writeError: (data: string | Uint8Array) => Effect.Effect<void>
+    /** What a process has printed, to the same of the two. Fails with OutputClosed for either. */
+    readonly copy: (stream: "stdout" | "stderr", bytes: Uint8Array) => Effect.Effect<void, WriteError>
     /** Whether a person looks at standard output, in a terminal that wants colour. */
     readonly colors: boolean
     /** Whether standard output is a terminal on which one may draw. */
@@ -29,16 +31,16 @@ export class Output extends Context.Service<
     const { env, stderr, stdout } = process
     // Write failures arrive at the callbacks; without a listener they would also be thrown.
     for (const stream of [stdout, stderr]) stream.on("error", () => {})
+    const write = (data: string | Uint8Array, to: NodeJS.WriteStream = stdout) =>
+      Effect.callback<void, WriteError>((resume) => {
+        if (data.length === 0) return resume(Effect.void)
+        to.write(data, (error) => resume(error ? Effect.fail(toError(error)) : Effect.void))
+      })
     return Output.of({
-      write: (data) =>
-        Effect.callback((resume) => {
-          if (data.length === 0) return resume(Effect.void)
-          stdout.write(data, (error) => resume(error ? Effect.fail(toError(error)) : Effect.void))
-        }),
-      writeError: (data) =>
-        Effect.callback((resume) => {
-          stderr.write(data, () => resume(Effect.void))
-        }),
+      write: (data) => write(data),
+      writeError: (data) => Effect.ignore(write(data, stderr)),
+      copy: (stream, bytes) =>
+        stream === "stdout" ? write(bytes) : Effect.catchTag(write(bytes, stderr), "Unavailable", () => Effect.void),
       isTerminal: stdout.isTTY && env["TERM"] !== "dumb",
       colors: stdout.isTTY && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb"
     })

@@ -57,9 +57,13 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     const started = yield* Effect.orElseSucceed(driver.hasStarted(target), () => false)
     if (started) yield* LiveProcess.note(directory, init, { started })
   })
-  /** Done to its end, but waited for only so long: a runtime that hangs is no reason to serve nobody. */
-  const soon = (work: Effect.Effect<void>) =>
-    Effect.flatMap(Effect.forkIn(work, scope), (fiber) => Effect.timeoutOption(Fiber.await(fiber), patience))
+  /** Done to its end, unless that of the container comes first, but waited for only so long: a runtime that hangs is no reason to serve nobody. */
+  const soon = Effect.fnUntraced(function* ({ underWay }: Container, work: Effect.Effect<void>) {
+    const fiber = yield* Effect.forkIn(work, scope)
+    underWay.add(fiber)
+    fiber.addObserver(() => underWay.delete(fiber))
+    yield* Effect.timeoutOption(Fiber.await(fiber), patience)
+  })
 
   const adopt = Effect.fnUntraced(function* (record: HostedRecord, processScope: Scope.Closeable) {
     const { exit, identity, logFile, reaped, ref, stdio, terminal = false } = record
@@ -105,8 +109,8 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       const made = makeContainer({ target, driver, init: live, accounting, execs, maybeFrozen: record.paused })
       if (exit !== null) Deferred.doneUnsafe(made.forgotten, Effect.succeed(false))
       containers.set(key, made)
-      if (exit === null && !record.started) yield* soon(learn(made))
-      if (exit === null && record.freezing === true) yield* soon(thaw(made))
+      if (exit === null && !record.started) yield* soon(made, learn(made))
+      if (exit === null && record.freezing === true) yield* soon(made, thaw(made))
     }
     if (exit !== null) {
       // Its host may have died just before it took that away.

@@ -4,9 +4,9 @@ import { Console, Effect, Layer } from "effect"
 import { Admission } from "../rpc/Admission.ts"
 import * as Handlers from "../rpc/Handlers.ts"
 import { Session } from "../rpc/Session.ts"
-import { Unavailable } from "../schema/Errors.ts"
 import { configure } from "./DaemonOptions.ts"
 import type { DaemonOptions } from "./DaemonOptions.ts"
+import { diskFailure } from "./io/DiskFailure.ts"
 import * as Local from "./Local.ts"
 import * as Preflight from "./runtime/Preflight.ts"
 import * as HostSwitch from "./runtime/HostSwitch.ts"
@@ -32,7 +32,9 @@ export const runDaemon = Effect.fn("runDaemon")(
       Local.runtimes({ ...settings, state: settings.config.state })
     )
     yield* Layer.build(StateLock.layer({ state: settings.config.state }))
-    yield* RuntimeTable.save(settings.config.state, settings.runtimes)
+    yield* Effect.mapError(RuntimeTable.save(settings.config.state, settings.runtimes), ({ reason }) =>
+      StateLock.failure(settings.config.state, reason.cause)
+    )
     yield* HostSwitch.set(settings.config.state, settings.hostDriver)
     const handlers = Handlers.layer.pipe(
       Layer.provide(Services.over(ShimHost.layer({ state: settings.config.state }), settings))
@@ -49,8 +51,11 @@ export const runDaemon = Effect.fn("runDaemon")(
   },
   Effect.scoped,
   Effect.catchTags({
-    PlatformError: (error) => Effect.fail(new Unavailable({ what: "daemon", problem: error.message, mend: null })),
-    ServeError: (error) => Effect.fail(new Unavailable({ what: "listener", problem: String(error.cause), mend: null }))
+    // The socket and its folder are all that is left to it.
+    PlatformError: ({ reason }) => {
+      const path = String(reason._tag === "BadArgument" ? reason.method : reason.pathOrDescriptor)
+      return Effect.fail(diskFailure("daemon", `use ${path}`, path, reason.cause))
+    }
   }),
   Effect.provide(NodeServices.layer),
   // Nobody collects spans yet, and they cost a millisecond of every lifecycle.

@@ -27,6 +27,7 @@ import { pinIn } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import { lowerOf } from "../spec/Overlay.ts"
 import { diskFailure, unavailable } from "./io/DiskFailure.ts"
+import { removeMade } from "./io/UserFifos.ts"
 import * as Overlay from "./Overlay.ts"
 import { codeOf, Libc } from "./posix/Libc.ts"
 import * as Pins from "./reaper/Pins.ts"
@@ -215,6 +216,9 @@ const folders = (options: { readonly state: string }, libc: Libc["Service"]): La
     const removeFiles = (ref: ProcessRef) =>
       Effect.try({
         try: () => {
+          const folder = directory(ref)
+          const execs = ref.execId === null ? execsIn(folder).map((name) => join(folder, "exec", name)) : []
+          for (const each of [folder, ...execs]) removeMade(each)
           if (ref.execId !== null) return removeFolder(directory(ref), "record.json")
           removeTask(directory(ref))
           // Only the last task of a namespace leaves it empty.

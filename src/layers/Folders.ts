@@ -29,12 +29,12 @@ const reasons: { readonly [code: string]: string } = {
   ENOSPC: "the disk is full"
 }
 
+/** Why nothing could be made, in words where there are some. */
+export const reasonOf = (error: unknown): string => reasons[codeOf(error)] ?? codeOf(error)
+
 /** An absolute path; what exists stays as it is. `field` is what the error names. */
 export const ensure = (field: string, path: string, mode = 0o700): Effect.Effect<void, InvalidArgument> =>
   Effect.try({
     try: () => makeAll(path, mode),
-    catch: (error) => {
-      const code = codeOf(error)
-      return new InvalidArgument({ field, problem: `cannot make the folder "${path}": ${reasons[code] ?? code}` })
-    }
+    catch: (error) => new InvalidArgument({ field, problem: `cannot make the folder "${path}": ${reasonOf(error)}` })
   })

@@ -7,10 +7,19 @@ import { Effect, Layer } from "effect"
 import { closeSync, mkdirSync, openSync } from "node:fs"
 import { join } from "node:path"
 import { Unavailable } from "../schema/Errors.ts"
+import { reasonOf } from "./Folders.ts"
 import { diskFailure } from "./io/DiskFailure.ts"
 import { Libc } from "./posix/Libc.ts"
 
 const what = "state folder"
+
+/** That the folder cannot be written to: ResourceExhausted where its disk is full. */
+export const failure = (state: string, error: unknown) => {
+  const found = diskFailure(what, "write to it", join(state, "lock"), error)
+  if (found._tag === "ResourceExhausted") return found
+  const problem = `cannot write to ${state}: ${reasonOf(error)}`
+  return new Unavailable({ what, problem, mend: found.mend ?? "choose another --state" })
+}
 
 const open = (state: string) =>
   Effect.try({
@@ -18,7 +27,7 @@ const open = (state: string) =>
       mkdirSync(state, { recursive: true, mode: 0o700 })
       return openSync(join(state, "lock"), "a", 0o600)
     },
-    catch: (error) => diskFailure(what, "lock it", state, error)
+    catch: (error) => failure(state, error)
   })
 
 const make = Effect.fnUntraced(function* ({ state }: { readonly state: string }) {

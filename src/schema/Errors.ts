@@ -164,15 +164,24 @@ export const BerthError = Schema.Union([
 export type BerthError = typeof BerthError.Type
 
 const mends: { readonly [K in BerthError["_tag"]]?: string } = {
-  NotFound: `"berth ps -a" lists what exists`,
   AlreadyExists: "choose another id, or delete the old one",
   Unauthenticated: "pass --token or set BERTH_TOKEN",
   ShimLost: "try again"
 }
 
+/** What lists the things of a kind. */
+const lists: { readonly [K in NotFound["kind"]]?: string } = {
+  exec: "berth processes",
+  process: "berth pids",
+  runtime: "berth runtimes",
+  consumer: "berth consumers ls"
+}
+
 /** What to do about an error, where berth knows. */
 export const mend = (error: BerthError): string | null => {
   if (error._tag === "Unavailable") return error.mend
+  if (error._tag === "NotFound") return `"${lists[error.kind] ?? "berth ps -a"}" lists what exists`
+  if (error._tag === "ResourceExhausted" && error.resource.startsWith("disk")) return "make room on it"
   if (error._tag === "FailedPrecondition" && error.operation.startsWith("delete container ")) {
     return '"berth rm -f" deletes both'
   }

@@ -3,8 +3,9 @@
  * it while it does, for its end would cost them their parent.
  */
 import { NodeServices, NodeSocketServer } from "@effect/platform-node"
-import { Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
+import { Socket, SocketServer } from "effect/socket"
 import { parseArgs } from "node:util"
 import * as Local from "../layers/Local.ts"
 import * as RuntimeTable from "../layers/RuntimeTable.ts"
@@ -17,6 +18,26 @@ import { ShimRpc } from "../rpc/ShimRpc.ts"
 import { version } from "../version.ts"
 import { keepBounded } from "./BoundedLog.ts"
 
+/** Where daemons come in. One that goes without a word, as it does when it is killed, is no error of the shim's. */
+const doorAt = (path: string) =>
+  Layer.effect(
+    SocketServer.SocketServer,
+    Effect.map(SocketServer.SocketServer, (server) =>
+      SocketServer.SocketServer.of({
+        ...server,
+        run: (handler) =>
+          server.run((socket) =>
+            Effect.catchCause(handler(socket), (cause) => {
+              const error = Cause.squash(cause)
+              return Socket.isSocketError(error)
+                ? Effect.logInfo(`a daemon has gone: ${error.message}`)
+                : Effect.failCause(cause)
+            })
+          )
+      })
+    )
+  ).pipe(Layer.provide(NodeSocketServer.layer({ path })))
+
 const serve = Effect.fnUntraced(function* (state: string) {
   const stopped = yield* Deferred.make<void>()
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
@@ -27,7 +48,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
     Layer.provide(ShimHandlers.layer({ hello: ShimHandlers.current(version), stop })),
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
     Layer.provide(RpcServer.layerProtocolSocketServer),
-    Layer.provide([NodeSocketServer.layer({ path }), RpcSerialization.layerNdjson])
+    Layer.provide([doorAt(path), RpcSerialization.layerNdjson])
   )
   yield* keepBounded(state)
   yield* Layer.build(server)

@@ -3,6 +3,7 @@ import { assert, layer as suiteLayer } from "@effect/vitest"
 import { Duration, Effect, Fiber, Schedule, Stream } from "effect"
 import type { Scope } from "effect"
 import { createHash } from "node:crypto"
+import { execFileSync } from "node:child_process"
 import {
   chmodSync,
   closeSync,
@@ -11,6 +12,8 @@ import {
   openSync,
   readFileSync,
   readSync,
+  readdirSync,
+  rmSync,
   statSync,
   writeFileSync
 } from "node:fs"
@@ -103,7 +106,7 @@ export const stdioSuite = (place: Place) => {
     test("gives a process FIFOs of the user's, who may come late, go, and never come", () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks
-        const directory = join(yield* temporaryFolder, "io")
+        const directory = yield* temporaryFolder
         const script = "echo one; read line; echo got $line; echo oops > /dev/stderr; read line; seq 1 30000; echo end"
         const id = yield* running(place.rootfs, sh(script), stdio({ _tag: "fifo", directory }, true))
         const [stdout, stdin] = [join(directory, "stdout"), join(directory, "stdin")]
@@ -124,7 +127,22 @@ export const stdioSuite = (place: Place) => {
         yield* take(`one\ngot typed\n${lines(1, 30_000)}end\n`)
         assert.strictEqual((yield* tasks.wait({ id })).exitStatus, 0)
         yield* tasks.delete({ id })
-        assert.isTrue(existsSync(stdout))
+        assert.deepStrictEqual(readdirSync(directory), [])
+      }))
+
+    test("removes the FIFOs that it has made, and nothing that was there before", () =>
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        const directory = yield* temporaryFolder
+        execFileSync("mkfifo", [join(directory, "stdout")])
+        const fifo = stdio({ _tag: "fifo", directory }, true)
+        const id = yield* running(place.rootfs, ["/bin/sleep", "1000"], fifo)
+        assert.deepStrictEqual(readdirSync(directory).toSorted(), ["stderr", "stdin", "stdout"])
+        // Of a name that has been taken over meanwhile berth knows nothing.
+        rmSync(join(directory, "stderr"))
+        writeFileSync(join(directory, "stderr"), "mine")
+        yield* tasks.delete({ id, force: true })
+        assert.deepStrictEqual(readdirSync(directory).toSorted(), ["stderr", "stdout"])
       }))
 
     test("gives output to a logging program, complete before the exit is told", () =>
@@ -207,6 +225,7 @@ export const stdioSuite = (place: Place) => {
           [{ _tag: "fifo", directory: "relative" }, "InvalidArgument"],
           [{ _tag: "fifo", directory: "/tmp/../tmp" }, "InvalidArgument"],
           [{ _tag: "fifo", directory: file }, "InvalidArgument"],
+          [{ _tag: "fifo", directory: join(folder, "no") }, "InvalidArgument"],
           [{ _tag: "fifo", directory: join(folder, "no", "such") }, "InvalidArgument"],
           [{ _tag: "binary", path: "logger" }, "InvalidArgument"],
           [{ _tag: "binary", path: "/no/such" }, "InvalidArgument"],
@@ -224,6 +243,7 @@ export const stdioSuite = (place: Place) => {
           assert.strictEqual(found, tag, JSON.stringify(log))
           assert.strictEqual(yield* tagOf(tasks.get(id)), "NotFound")
         }
+        assert.isFalse(existsSync(join(folder, "no")))
         yield* tasks.create({ id })
         const { spec } = yield* containers.get(id)
         const process = {

@@ -1,13 +1,13 @@
 /**
  * `berth run` in the foreground, without a terminal: one call of the daemon, whose events are the output, and the exit. It owns nothing: from its start the
- * container goes on whatever becomes of this command, and removes itself.
+ * container goes on whatever becomes of this command, and removes itself. Only that nobody reads its output any more ends it.
  */
 import { Effect, Stream } from "effect"
 import type { Exit } from "../../schema/Process.ts"
 import type { RunEvent } from "../../schema/Run.ts"
 import { Tasks } from "../../services/Tasks.ts"
 import { copyInput, forwardSignals, tellTruncated } from "../Attached.ts"
-import { Output } from "../Output.ts"
+import { makeCopy } from "../Copy.ts"
 import { Signals } from "../Signals.ts"
 import type { Plan } from "./Launch.ts"
 
@@ -16,10 +16,10 @@ export const runAttached = ({ container, stdio }: Plan) =>
   Effect.scoped(
     Effect.gen(function* () {
       const tasks = yield* Tasks
-      const output = yield* Output
       const signals = yield* (yield* Signals).take
       const scope = yield* Effect.scope
       const process = { id: container.id, execId: null }
+      const copy = yield* makeCopy(process, true)
       let exit: Exit | null = null
       const take = (event: RunEvent) =>
         Effect.gen(function* () {
@@ -29,7 +29,7 @@ export const runAttached = ({ container, stdio }: Plan) =>
               if (stdio.stdin) yield* Effect.forkIn(copyInput(process), scope)
               break
             case "Output":
-              yield* event.stream === "stdout" ? output.write(event.bytes) : output.writeError(event.bytes)
+              yield* copy(event)
               break
             case "Exited":
               exit = event.exit

@@ -1,5 +1,5 @@
 /** Making containers: the steps that `run` and `create` share. What fails half-way leaves nothing behind. */
-import { Effect, FileSystem, Option } from "effect"
+import { Effect, FileSystem, Option, Predicate } from "effect"
 import type { NewContainer } from "../../schema/Container.ts"
 import { Unavailable } from "../../schema/Errors.ts"
 import type { ContainerId } from "../../schema/Ids.ts"
@@ -50,13 +50,20 @@ export const plan = Effect.fnUntraced(function* (
   return made
 })
 
+const reasons: { readonly [tag: string]: string } = {
+  NotFound: "its folder does not exist",
+  PermissionDenied: "permission denied"
+}
+
 const writePid = Effect.fnUntraced(function* (file: string, pid: number) {
   const fs = yield* FileSystem.FileSystem
-  yield* fs
-    .writeFileString(file, `${pid}\n`)
-    .pipe(
-      Effect.mapError(({ message }) => new Unavailable({ what: `--pid-file ${file}`, problem: message, mend: null }))
-    )
+  yield* fs.writeFileString(file, `${pid}\n`).pipe(
+    Effect.mapError(({ reason }) => {
+      const code = Predicate.hasProperty(reason.cause, "code") ? String(reason.cause.code) : reason._tag
+      const problem = `cannot be written: ${reasons[reason._tag] ?? code}`
+      return new Unavailable({ what: `--pid-file ${file}`, problem, mend: "choose a file in a folder that exists" })
+    })
+  )
 })
 
 /** Takes away whatever there is of a container. */

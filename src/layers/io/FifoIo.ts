@@ -106,10 +106,10 @@ export const make = Effect.gen(function* () {
         return { stdout: stdout.end, stderr: stderr.end, drained }
       }
       case "fifo": {
-        const { directory } = stdio.log
-        yield* UserFifos.prepare(libc, directory, ["stdout", "stderr", ...(stdio.stdin ? ["stdin"] : [])])
-        const stdout = yield* UserFifos.openOutput(join(directory, "stdout"))
-        const stderr = yield* UserFifos.openOutput(join(directory, "stderr"))
+        const names = ["stdout", "stderr", ...(stdio.stdin ? ["stdin"] : [])]
+        yield* UserFifos.prepare(libc, { directory: stdio.log.directory, folder: directory, names })
+        const stdout = yield* UserFifos.openOutput(join(stdio.log.directory, "stdout"))
+        const stderr = yield* UserFifos.openOutput(join(stdio.log.directory, "stderr"))
         return { stdout, stderr, drained: complete }
       }
       case "binary": {

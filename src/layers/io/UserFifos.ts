@@ -1,10 +1,21 @@
 /**
  * FIFOs of the user's as the output of a process, which has them as its own descriptors: nothing is copied, and the end of a shim is not noticed. They are
  * opened for reading and writing, so that a reader which goes or never comes cannot kill the process: it waits when the pipe is full. What is in
- * the pipe stays readable until the process is deleted. FIFOs that are not there are made; none is ever removed.
+ * the pipe stays readable until the process is deleted. FIFOs that are not there are made, and go with the process: what was made is written down in its own
+ * folder, for whoever holds it by then. What was there before is never removed.
  */
-import { Effect } from "effect"
-import { closeSync, constants, mkdirSync, openSync, statSync } from "node:fs"
+import { Effect, Option, Schema } from "effect"
+import {
+  appendFileSync,
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync
+} from "node:fs"
 import { join } from "node:path"
 import { InvalidArgument } from "../../schema/Errors.ts"
 import type { Libc } from "../posix/Libc.ts"
@@ -16,25 +27,65 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants
 const field = "stdio.log.directory"
 const refuse = (problem: string) => Effect.fail(new InvalidArgument({ field, problem: `folder of FIFOs: ${problem}` }))
 
-/** Makes the folder and its FIFOs where they are not there. */
+/** A line for each FIFO that was made: what it is, where it is. */
+const madeIn = (folder: string) => join(folder, "fifos-made")
+const Made = Schema.fromJsonString(Schema.Struct({ file: Schema.String, path: Schema.String }))
+const decode = Schema.decodeUnknownOption(Made)
+
+/** `undefined` where nothing has this name. */
+const identityOf = (path: string): string | undefined => {
+  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`
+}
+
+const writeDown = (folder: string, path: string) =>
+  attempt("write down a FIFO", folder, () => {
+    const file = identityOf(path)
+    if (file !== undefined) appendFileSync(madeIn(folder), `${JSON.stringify({ file, path })}\n`, { mode: 0o600 })
+  })
+
+/** Removes the FIFOs that were made for the process of this folder; something else that has got their name stays. */
+export const removeMade = (folder: string): void => {
+  if (!existsSync(madeIn(folder))) return
+  for (const line of readFileSync(madeIn(folder), "utf8").split("\n")) {
+    const made = Option.getOrUndefined(decode(line))
+    try {
+      if (made !== undefined && identityOf(made.path) === made.file) unlinkSync(made.path)
+    } catch {
+      // Its folder is its user's, and may be gone or closed to us.
+    }
+  }
+}
+
+/** Makes the FIFOs where they are not there; `folder` is the process's own. */
 export const prepare = Effect.fnUntraced(function* (
   libc: Libc["Service"],
-  directory: string,
-  names: ReadonlyArray<string>
+  {
+    directory,
+    folder,
+    names
+  }: {
+    readonly directory: string
+    readonly folder: string
+    readonly names: ReadonlyArray<string>
+  }
 ) {
-  const isFolder = yield* Effect.try({
-    try: () => {
-      const found = statSync(directory, { throwIfNoEntry: false })
-      if (found === undefined) mkdirSync(directory, { mode: 0o700 })
-      return found?.isDirectory() ?? true
-    },
-    catch: (error) => targetFailure(field, "folder of FIFOs", "make it", directory, error)
+  const found = yield* Effect.try({
+    try: () => statSync(directory, { throwIfNoEntry: false }),
+    catch: (error) => targetFailure(field, "folder of FIFOs", "look at it", directory, error)
   })
-  if (!isFolder) return yield* refuse("it is not a folder")
+  // A name that was mistyped should not become a folder that nobody reads from.
+  if (found === undefined) return yield* refuse(`${directory} does not exist, make it first`)
+  if (!found.isDirectory()) return yield* refuse(`${directory} is not a folder`)
   for (const name of names) {
     if (isFifo(join(directory, name)) === false) return yield* refuse(`its ${name} is no FIFO`)
   }
-  yield* Effect.forEach(names, (name) => makeFifo(libc, join(directory, name)), { discard: true })
+  for (const name of names) {
+    const path = join(directory, name)
+    const isNew = identityOf(path) === undefined
+    yield* makeFifo(libc, path)
+    if (isNew) yield* writeDown(folder, path)
+  }
 })
 
 /** The container's end of an output. */

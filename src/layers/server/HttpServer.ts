@@ -14,6 +14,8 @@ import * as JsonRpc from "../../rpc/JsonRpc.ts"
 import type { Limits } from "../../rpc/Limits.ts"
 import * as Ndjson from "../../rpc/Ndjson.ts"
 import { countLimited } from "../../services/Metrics.ts"
+import { Unavailable } from "../../schema/Errors.ts"
+import { reasonOf } from "../Folders.ts"
 import * as Connections from "./Connections.ts"
 import type { Listen } from "./Listen.ts"
 import { bound } from "./Listen.ts"
@@ -59,6 +61,15 @@ export const layer = (listen: Listen, limits: Limits) =>
 const ownersOnly = ({ path }: Listen) =>
   Layer.effectDiscard(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.chmod(path, 0o600)))
 
+const refused = ({ path }: Listen, cause: unknown) =>
+  Effect.fail(
+    new Unavailable({
+      what: `socket ${path}`,
+      problem: `cannot listen there: ${reasonOf(cause)}`,
+      mend: "choose another --listen"
+    })
+  )
+
 const serving = (listen: Listen, limits: Limits) =>
   HttpRouter.serve(routes(limits), { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(
@@ -74,5 +85,6 @@ const serving = (listen: Listen, limits: Limits) =>
         })
       )
     ),
-    Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(limits.requestBytes)))
+    Layer.provide(Layer.succeed(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(limits.requestBytes))),
+    Layer.catchTag("ServeError", ({ cause }) => Layer.effectDiscard(refused(listen, cause)))
   )

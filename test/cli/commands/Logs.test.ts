@@ -115,6 +115,14 @@ describe("berth logs", () => {
 })
 
 describe("berth attach", () => {
+  it.effect("leaves the process alone when nobody reads", () =>
+    Effect.gen(function* () {
+      const daemon = yield* web
+      const { code } = yield* berth(["attach", "web"], { daemon, closeAfter: 0 })
+      assert.deepStrictEqual([code, daemon.requests("tasks.signal")], [0, []])
+    })
+  )
+
   it.effect("watches to the end without passing anything on that the process does not read", () =>
     Effect.gen(function* () {
       const daemon = yield* web

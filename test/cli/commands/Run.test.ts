@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Queue, Schema } from "effect"
+import { TestClock } from "effect/testing"
 import { FakeDaemon, nobody } from "../support/FakeDaemon.ts"
 import { OciProcess } from "../../../src/schema/OciSpec.ts"
 import { berth } from "../support/Harness.ts"
@@ -8,6 +9,20 @@ import { errorIn, objectIn } from "../support/Read.ts"
 const rootfs = ["--rootfs", "/"]
 
 const signalOf = (request: unknown) => Schema.decodeUnknownSync(Schema.Struct({ signal: Schema.Int }))(request).signal
+
+const signalsOf = (daemon: FakeDaemon) =>
+  daemon.calls.flatMap(({ call, request }) => (call === "tasks.signal" ? [signalOf(request)] : []))
+
+/** Completes when there is something; tests time out otherwise. */
+const until = <A>(find: () => A | null | undefined): Effect.Effect<A> =>
+  Effect.suspend(() => {
+    const found = find()
+    return found == null ? Effect.andThen(Effect.yieldNow, until(find)) : Effect.succeed(found)
+  })
+
+/** The process that a command begins meanwhile. */
+const begun = (daemon: FakeDaemon, id: string) =>
+  until(() => [daemon.entries.get(id)?.task].find((task) => task?.status === "running"))
 
 describe("berth run", () => {
   it.effect("prints what the program prints and ends with its code", () =>
@@ -94,8 +109,7 @@ describe("berth run", () => {
       yield* Effect.yieldNow
       yield* Queue.offerAll(signals, [10, 2, 15, 2])
       assert.strictEqual((yield* Fiber.join(fiber)).code, 137)
-      const sent = daemon.calls.flatMap(({ call, request }) => (call === "tasks.signal" ? [signalOf(request)] : []))
-      assert.deepStrictEqual(sent, [10, 2, 15, 9])
+      assert.deepStrictEqual(signalsOf(daemon), [10, 2, 15, 9])
     })
   )
 
@@ -122,11 +136,61 @@ describe("berth run", () => {
     })
   )
 
-  it.effect("ends quietly when nobody reads, and leaves the container to itself", () =>
+  it.effect("leaves what has ended alone when nobody reads, and ends with its code", () =>
     Effect.gen(function* () {
       const { code, daemon, stderr } = yield* berth(["run", "--id", "web", ...rootfs, "echo", "x"], { closeAfter: 0 })
       assert.deepStrictEqual([code, stderr], [0, ""])
       assert.deepStrictEqual(daemon.requests("tasks.delete"), [])
+    })
+  )
+
+  const unread = [
+    { name: "standard output", options: { closeAfter: 0 }, stream: "stdout" },
+    { name: "standard error", options: { errorClosed: true }, stream: "stderr" }
+  ] as const
+  it.effect.each(unread)("ends a process when nobody reads $name", ({ options, stream }) =>
+    Effect.gen(function* () {
+      for (const words of [["run"], ["run", "--tty"]]) {
+        const daemon = new FakeDaemon()
+        const args = [...words, "--id", "web", ...rootfs, "sleep"]
+        const fiber = yield* Effect.forkChild(berth(args, { daemon, ...options }))
+        const task = yield* begun(daemon, "web")
+        yield* TestClock.adjust("1 minute")
+        assert.isUndefined(fiber.pollUnsafe())
+        task.print(stream, "x")
+        const { code, stderr, stdout } = yield* Fiber.join(fiber)
+        assert.deepStrictEqual([code, stdout, stderr, signalsOf(daemon)], [141, "", "", [13]])
+      }
+    })
+  )
+
+  it.effect("kills after a second what goes on though nobody reads, and prints no more of it", () =>
+    Effect.gen(function* () {
+      const daemon = new FakeDaemon()
+      const fiber = yield* Effect.forkChild(
+        berth(["run", "--id", "web", ...rootfs, "stubborn"], { daemon, closeAfter: 0 })
+      )
+      const task = yield* begun(daemon, "web")
+      for (const text of ["x", "y", "z"]) task.print("stdout", text)
+      task.print("stderr", "still read")
+      yield* until(() => signalsOf(daemon)[0])
+      yield* TestClock.adjust("999 millis")
+      assert.deepStrictEqual(signalsOf(daemon), [13])
+      yield* TestClock.adjust("1 millis")
+      const { code, stderr, stdout } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([code, stdout, stderr, signalsOf(daemon)], [137, "", "still read", [13, 9]])
+    })
+  )
+
+  it.effect("says why it cannot write the pid, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const { code, daemon, stderr } = yield* berth(["run", "-d", "--pid-file", "/no/such/x", ...rootfs, "sleep"])
+      assert.strictEqual(code, 125)
+      assert.strictEqual(
+        stderr,
+        "berth: --pid-file /no/such/x: cannot be written: its folder does not exist (choose a file in a folder that exists)\n"
+      )
+      assert.strictEqual(daemon.entries.size, 0)
     })
   )
 
@@ -282,6 +346,17 @@ describe("berth exec", () => {
     })
     return daemon
   })
+
+  it.effect("ends the process when nobody reads, and forgets it", () =>
+    Effect.gen(function* () {
+      const daemon = yield* withWeb
+      const fiber = yield* Effect.forkChild(berth(["exec", "--id", "one", "web", "shell"], { daemon, closeAfter: 0 }))
+      const { code } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual([code, daemon.requests("tasks.signal")], [141, [{ id: "web", execId: "one", signal: 13 }]])
+      assert.deepStrictEqual([...daemon.entries.get("web")!.execs], [])
+      assert.strictEqual(daemon.entries.get("web")?.task?.status, "running")
+    })
+  )
 
   it.effect("runs a process in the container, ends with its code and forgets it", () =>
     Effect.gen(function* () {

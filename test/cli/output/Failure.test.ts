@@ -15,7 +15,17 @@ const cases: ReadonlyArray<readonly [error: Errors.BerthError, code: number, lin
   [
     new Errors.NotFound({ kind: "runtime", id: "x" }),
     125,
-    `berth: runtime "x": not found ("berth ps -a" lists what exists)`
+    `berth: runtime "x": not found ("berth runtimes" lists what exists)`
+  ],
+  [
+    new Errors.NotFound({ kind: "exec", id: "x" }),
+    1,
+    `berth: exec "x": not found ("berth processes" lists what exists)`
+  ],
+  [
+    new Errors.ResourceExhausted({ resource: "disk of the log", limit: 64 }),
+    1,
+    "berth: disk of the log: full, the limit is 64 (make room on it)"
   ],
   [
     new Errors.AlreadyExists({ kind: "container", id: "web" }),

@@ -17,6 +17,8 @@ export interface Options {
   readonly colors?: boolean
   /** After so many writes nobody reads standard output any more. */
   readonly closeAfter?: number
+  /** Nobody reads what processes print on standard error. */
+  readonly errorClosed?: boolean
   readonly signals?: Queue.Queue<number>
   /** The terminal that the command is started in; none by default. */
   readonly tty?: FakeTty
@@ -77,14 +79,22 @@ export const berth = (args: ReadonlyArray<string>, options: Options = {}): Effec
     let stdout = ""
     let stderr = ""
     let writes = 0
+    const write = (data: string | Uint8Array) =>
+      Effect.suspend(() => {
+        if (options.closeAfter !== undefined && ++writes > options.closeAfter) return Effect.fail(new OutputClosed())
+        stdout += toText(data)
+        return Effect.void
+      })
+    const writeError = (data: string | Uint8Array) => Effect.sync(() => void (stderr += toText(data)))
     const output = Output.of({
-      write: (data) =>
-        Effect.suspend(() => {
-          if (options.closeAfter !== undefined && ++writes > options.closeAfter) return Effect.fail(new OutputClosed())
-          stdout += toText(data)
-          return Effect.void
-        }),
-      writeError: (data) => Effect.sync(() => void (stderr += toText(data))),
+      write,
+      writeError,
+      copy: (stream, bytes) =>
+        stream === "stdout"
+          ? write(bytes)
+          : options.errorClosed === true
+            ? Effect.fail(new OutputClosed())
+            : writeError(bytes),
       colors: options.colors ?? false,
       isTerminal: options.tty !== undefined
     })
