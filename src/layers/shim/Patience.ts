@@ -27,13 +27,14 @@ const look = Effect.fnUntraced(function* (state: string) {
 
 /** Fails when the shims of that folder do not get on any more. */
 const watched = Effect.fnUntraced(function* (state: string): Effect.fn.Return<never, Unavailable> {
-  let before = yield* look(state)
+  // One that answers soon costs no look.
+  let before = ""
   let idle = 0
   for (let waited = interval; ; waited += interval) {
     yield* Effect.sleep(`${interval} seconds`)
     const now = yield* look(state)
     const who = now.pids.length === 0 ? "the shim" : `the shim (pid ${now.pids.join(", ")})`
-    idle = now.doing === before.doing ? idle + 1 : 0
+    idle = now.doing === before ? idle + 1 : 0
     if (idle >= patience) {
       return yield* new Unavailable({
         what: "shim",
@@ -41,7 +42,7 @@ const watched = Effect.fnUntraced(function* (state: string): Effect.fn.Return<ne
         mend: `see ${join(state, "shim.log")}${now.pids.length === 0 ? "" : `, or kill -9 ${now.pids.join(" ")}: containers go on`}`
       })
     }
-    before = now
+    before = now.doing
     yield* Effect.logInfo(`waiting for ${who}, which takes over what is there: ${waited} seconds so far`)
   }
 })
