@@ -335,37 +335,39 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
       )
     }))
 
-  test("ends what a runtime goes on with for it, and what was started and never written down", (where, runtime) =>
-    killed(where, runtime, () =>
-      Effect.gen(function* () {
-        const stays = yield* run("stays", forever)
-        const bundle = join(where.state, "tasks", "default", stays.id)
-        const pidFile = join(bundle, `exec-${execId}.pid`)
-        mkdirSync(join(bundle, "exec", execId), { recursive: true })
-        // As the shim calls it, and just before the shim would have written down what it has started.
-        const root = join(where.state, "runtime", runtime, "default")
-        const call = ["--root", root, "exec", "--detach", "--pid-file", pidFile, stays.id, "/bin/sleep", "1000"]
-        execFileSync(runtime, call, { stdio: "ignore" })
-        const started = Number(readFileSync(pidFile, "utf8"))
-        const late = [pidFile, join(where.state, "tasks", "default", "late", "init.pid")]
-        mkdirSync(join(where.state, "tasks", "default", "late"))
-        const atWork = late.map((file) =>
-          spawn("/bin/sh", ["-c", "read line", "sh", file], { stdio: ["pipe", "ignore", "ignore"] })
-        )
-        yield* Effect.addFinalizer(() => Effect.sync(() => atWork.forEach((child) => child.kill("SIGKILL"))))
-        assert.deepStrictEqual([started, ...atWork.map(({ pid }) => pid ?? 0)].map(lives), [true, true, true])
+  test("and of the daemon: ends what a runtime goes on with, and what was started and never written down", (where, runtime) =>
+    Effect.gen(function* () {
+      const stays = yield* killed(where, runtime, () => run("stays", forever))
+      shimsOf(where.state).forEach((pid) => process.kill(pid, "SIGKILL"))
+      const bundle = join(where.state, "tasks", "default", stays.id)
+      const pidFile = join(bundle, `exec-${execId}.pid`)
+      mkdirSync(join(bundle, "exec", execId), { recursive: true })
+      // As the shim calls it, and just before the shim would have written down what it has started.
+      const root = join(where.state, "runtime", runtime, "default")
+      const call = ["--root", root, "exec", "--detach", "--pid-file", pidFile, stays.id, "/bin/sleep", "1000"]
+      execFileSync(runtime, call, { stdio: "ignore" })
+      const started = Number(readFileSync(pidFile, "utf8"))
+      const late = [pidFile, join(where.state, "tasks", "default", "late", "init.pid")]
+      mkdirSync(join(where.state, "tasks", "default", "late"))
+      const atWork = late.map((file) =>
+        spawn("/bin/sh", ["-c", "read line", "sh", file], { stdio: ["pipe", "ignore", "ignore"] })
+      )
+      yield* Effect.addFinalizer(() => Effect.sync(() => atWork.forEach((child) => child.kill("SIGKILL"))))
+      assert.deepStrictEqual([started, ...atWork.map(({ pid }) => pid ?? 0)].map(lives), [true, true, true])
 
-        shimsOf(where.state).forEach((pid) => process.kill(pid, "SIGKILL"))
-        yield* eventually(
-          "nobody is at work",
-          Effect.sync(() => !lives(started) && atWork.every(({ signalCode }) => signalCode === "SIGKILL"))
-        )
-        assert.isTrue(lives(stays.pid))
-        assert.strictEqual((yield* beside(stays.id, sh("exit 3"))).exitStatus, 3)
-        yield* remove(stays.id)
-        yield* nothingOf(where, stays.id, ContainerId.make("late"))
-      }).pipe(Effect.scoped)
-    ))
+      yield* killed(where, runtime, () =>
+        Effect.gen(function* () {
+          yield* eventually(
+            "nobody is at work",
+            Effect.sync(() => !lives(started) && atWork.every(({ signalCode }) => signalCode === "SIGKILL"))
+          )
+          assert.isTrue(lives(stays.pid))
+          assert.strictEqual((yield* beside(stays.id, sh("exit 3"))).exitStatus, 3)
+          yield* remove(stays.id)
+        })
+      )
+      yield* nothingOf(where, stays.id, ContainerId.make("late"))
+    }))
 
   test("and of the daemon at once: the next ones take over", (where, runtime) =>
     Effect.gen(function* () {

@@ -2,7 +2,7 @@
  * Finds what a crash has left on the machine and removes it, container by container, each in its turn with a create of the same name. What is removed at every
  * start was of no use to anybody; what may still be, such as a log, is left to who asks for a repair (decision 0034).
  */
-import { Context, Effect, Layer, Option, Stream } from "effect"
+import { Context, Effect, Layer, Option, Result, Stream } from "effect"
 import { rmSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
@@ -141,10 +141,10 @@ const make = Effect.fnUntraced(function* (place: Place) {
     }
   }
 
-  const outcome = (verdict: Verdict) => {
+  const outcome = (verdict: Verdict, removal: Effect.Effect<unknown, BerthError> = remove(verdict)) => {
     const { kind, owner, path } = verdict.remain
     const what = `${kind} ${path}`
-    return remove(verdict).pipe(
+    return removal.pipe(
       Effect.matchEffect({
         onSuccess: () =>
           Effect.as(Effect.logInfo(`removed what nobody has: ${what}`), {
@@ -172,9 +172,12 @@ const make = Effect.fnUntraced(function* (place: Place) {
       containerKey(owner),
       Effect.gen(function* () {
         if ((yield* keysOf([owner], hasTask)).size > 0) return []
-        // Whatever an answer that was lost has left the host with, it is brought to its end first.
-        if (all.some(({ remain }) => remain.kind === "folder")) yield* Effect.ignore(host.delete(owner))
-        return yield* Effect.forEach(all, outcome)
+        // Whatever an answer that was lost has left the host with, it is brought to its end first. Without its folder nobody would find it.
+        const isFolder = ({ remain }: Verdict) => remain.kind === "folder"
+        const ended = all.some(isFolder) ? yield* Effect.result(host.delete(owner)) : Result.succeed(null)
+        return yield* Effect.forEach(all, (verdict) =>
+          Result.isFailure(ended) && isFolder(verdict) ? outcome(verdict, Effect.fail(ended.failure)) : outcome(verdict)
+        )
       })
     )
 
@@ -186,7 +189,7 @@ const make = Effect.fnUntraced(function* (place: Place) {
     )
     const ownerless = yield* Effect.forEach(
       all.filter((verdict) => verdict.remain.owner === null && isFor(verdict)),
-      outcome
+      (verdict) => outcome(verdict)
     )
     const removed = yield* Effect.forEach(Array.from(owners), ([key, owner]) =>
       removeAll(
