@@ -63,6 +63,8 @@ export interface TaskActor {
   readonly until: (holds: (tree: Tree) => boolean) => Effect.Effect<void>
 }
 
+/** How long the removal of a container waits for those of its execs that were under way. */
+const answerPatience = "1 second"
 /** Commands that may wait at once for one task. */
 const capacity = 64
 
@@ -140,9 +142,27 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
         underWay.delete(each.execId)
         continue
       }
-      yield* run(each.execId, each.operation._tag !== "Signal", perform(tree, each), reply)
+      const work = perform(tree, each)
+      const isRemoval = each.execId === null && each.operation._tag === "Delete"
+      yield* run(
+        each.execId,
+        each.operation._tag !== "Signal",
+        isRemoval ? Effect.tap(work, () => execsAnswered) : work,
+        reply
+      )
     }
   })
+
+  /** The answer to an exec's own deletion may still be on its way, with an exit that is no longer in that of its container. */
+  const execsAnswered = Effect.suspend(() =>
+    Effect.forEach(
+      Array.from(underWay).flatMap(([execId, fiber]) =>
+        execId !== null && tree.execs.get(execId)?.state._tag === "Deleting" ? [fiber] : []
+      ),
+      Fiber.await,
+      { discard: true }
+    )
+  ).pipe(Effect.timeoutOption(answerPatience))
 
   const run = Effect.fnUntraced(function* (
     execId: ExecId | null,

@@ -79,6 +79,30 @@ describe("an answer that comes late", () => {
   }
 })
 
+it.effect("a deletion of the container waits for the answer to that of an exec, which alone has its exit", () => {
+  const job = ExecId.make("job")
+  return on(
+    (host) => ({
+      // It was not watched when the exec ended, and its answer takes long.
+      watch: Stream.filter(host.watch, (event) => event._tag !== "Exited" || event.ref.execId === null),
+      deleteExec: (ref) => Effect.tap(host.deleteExec(ref), () => Effect.sleep("500 millis"))
+    }),
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      yield* createdOf("web", forever)
+      yield* tasks.start(id)
+      yield* tasks.exec({ id, execId: job, process: { args: ["sh", "-c", "exit 8"], cwd: "/" } })
+      yield* tasks.startExec({ id, execId: job })
+      yield* settled
+      const one = yield* waits("exec", tasks.deleteExec({ id, execId: job, force: true }))
+      const all = yield* waits("init", tasks.delete({ id, force: true }))
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual((yield* atOnce("exec", Fiber.join(one)))?.exitStatus, 8)
+      assert.strictEqual((yield* atOnce("init", Fiber.join(all)))?.exitStatus, 137)
+    })
+  )
+})
+
 it.effect("a deletion whose answer is lost is asked for again, of init and of an exec", () => {
   const job = ExecId.make("job")
   const asked: Array<string> = []
