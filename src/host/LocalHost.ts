@@ -58,6 +58,8 @@ const make = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const containers = new Map<string, Container>()
   const creating = new Map<string, Fiber.Fiber<Hosted, HostError>>()
+  /** Execs that are being started. */
+  const executing = new Map<string, Deferred.Deferred<void>>()
   const deleting = new Map<string, Deferred.Deferred<DeleteResult, HostError>>()
   const terminals = yield* makeTerminals
 
@@ -204,7 +206,7 @@ const make = Effect.gen(function* () {
     yield* toTheEnd(container, starting, "started")
   })
 
-  const exec = Effect.fn("ProcessHost.exec")(function* (request: ExecRequest) {
+  const execute = Effect.fnUntraced(function* (request: ExecRequest) {
     const { driver, execs, init, target } = yield* find(request)
     const { containerId, execId, logFile, namespace, stdio } = request
     const ref: Ref = { namespace, containerId, execId }
@@ -245,6 +247,25 @@ const make = Effect.gen(function* () {
               if (folder !== null) yield* undone(ref, directory.remove(ref))
             })
       )
+    )
+  })
+
+  /** A deletion of it that comes meanwhile waits for what comes of this. */
+  const exec = Effect.fn("ProcessHost.exec")((request: ExecRequest) => {
+    const key = processKey(request)
+    const begun = Effect.suspend(() => {
+      if (executing.has(key)) return Effect.fail(new AlreadyExists({ kind: "exec", id: request.execId }))
+      const settled = Deferred.makeUnsafe<void>()
+      executing.set(key, settled)
+      return Effect.succeed(settled)
+    })
+    return Effect.acquireUseRelease(
+      begun,
+      () => execute(request),
+      (settled) => {
+        executing.delete(key)
+        return Deferred.succeed(settled, undefined)
+      }
     )
   })
 
@@ -301,6 +322,8 @@ const make = Effect.gen(function* () {
 
   const deleteExec = Effect.fn("ProcessHost.deleteExec")(function* (ref: Ref) {
     yield* terminals.forget(ref)
+    const pending = executing.get(processKey(ref))
+    if (pending !== undefined) yield* Deferred.await(pending)
     const container = containers.get(containerKey(ref))
     const live = ref.execId === null ? undefined : container?.execs.get(ref.execId)
     if (container === undefined || live === undefined || ref.execId === null) return null

@@ -283,4 +283,19 @@ describe("a deletion", () => {
       yield* (yield* Disk).fail(0)
       assert.deepStrictEqual(lines, ["snapshot "])
     }).pipe(Effect.scoped))
+
+  test("a deletion of an exec that is being started waits, and finds it", () =>
+    Effect.gen(function* () {
+      const [disk, host, world] = [yield* Disk, yield* ProcessHost, yield* MockWorld]
+      yield* running()
+      yield* disk.slow(100, ({ ref }) => ref.execId !== null)
+      yield* Effect.forkChild(Effect.exit(exec("job")))
+      yield* TestClock.adjust("50 millis")
+      assert.lengthOf(yield* world.processes(web), 2)
+      const deletion = yield* Effect.forkChild(host.deleteExec({ ...web, execId: job }))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(deletion))?.exitStatus, 137)
+      assert.lengthOf(yield* world.processes(web), 1)
+      assert.isNull(yield* host.deleteExec({ ...web, execId: job }))
+    }))
 })
