@@ -40,6 +40,7 @@ import * as StdioRules from "./StdioRules.ts"
 import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskClean from "./TaskClean.ts"
 import * as TaskMachine from "./TaskMachine.ts"
+import type { Tree } from "./TaskTree.ts"
 import * as TaskRun from "./TaskRun.ts"
 
 const sigterm = 15
@@ -156,13 +157,13 @@ const make = Effect.gen(function* () {
       if (first.failure._tag !== "NotFound") return yield* first.failure
       return { stage: "already-stopped" as const, exit: yield* ended }
     }
-    // A frozen process would sleep through the signal, also one whose pause was under way when the signal came.
-    const thawed = actor
-      .until(({ task }) => task.state._tag === "Paused")
-      .pipe(
-        Effect.andThen(Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))),
-        Effect.andThen(Effect.never)
-      )
+    // A frozen process would sleep through the signal,
+    const isPaused = ({ task }: Tree) => task.state._tag === "Paused"
+    const thaw = Effect.ignore(actor.command({ execId: null, input: TaskMachine.Command.Resume() }))
+    const frozen = isPaused(actor.read())
+    if (frozen) yield* thaw
+    // also one whose pause was under way when the signal came.
+    const thawed = frozen ? Effect.never : Effect.andThen(Effect.andThen(actor.until(isPaused), thaw), Effect.never)
     const exit = yield* Effect.timeoutOption(Effect.raceFirst(ended, thawed), timeoutMillis ?? stopPatience)
     if (Option.isSome(exit)) return { stage: "signal" as const, exit: exit.value }
     yield* Effect.catchTag(send(sigkill), "NotFound", () => Effect.void)
