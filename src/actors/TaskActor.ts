@@ -133,6 +133,17 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       queued ? Effect.void : unanswered(message, message.error ?? ended ?? new NotFound({ kind: "task", id }))
     )
 
+  /** The answer to an exec's own deletion may still be on its way, with an exit that is no longer in that of its container. */
+  const execsAnswered = Effect.suspend(() =>
+    Effect.forEach(
+      Array.from(underWay).flatMap(([execId, fiber]) =>
+        execId !== null && tree.execs.get(execId)?.state._tag === "Deleting" ? [fiber] : []
+      ),
+      Fiber.await,
+      { discard: true }
+    )
+  ).pipe(Effect.timeoutOption(answerPatience))
+
   /** Each operation in its own fiber; `Cancel` ends the one under way, whose caller learns why. */
   const order = Effect.fnUntraced(function* (orders: ReadonlyArray<Ordered>, reply: Reply | null) {
     for (const each of orders) {
@@ -152,17 +163,6 @@ export const make = Effect.fnUntraced(function* (initial: Tree, perform: Perform
       )
     }
   })
-
-  /** The answer to an exec's own deletion may still be on its way, with an exit that is no longer in that of its container. */
-  const execsAnswered = Effect.suspend(() =>
-    Effect.forEach(
-      Array.from(underWay).flatMap(([execId, fiber]) =>
-        execId !== null && tree.execs.get(execId)?.state._tag === "Deleting" ? [fiber] : []
-      ),
-      Fiber.await,
-      { discard: true }
-    )
-  ).pipe(Effect.timeoutOption(answerPatience))
 
   const run = Effect.fnUntraced(function* (
     execId: ExecId | null,

@@ -21,7 +21,7 @@ import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import type { Terminals } from "./Terminals.ts"
-import { outlive } from "./Survivors.ts"
+import * as Survivors from "./Survivors.ts"
 import * as Unreachable from "./Unreachable.ts"
 
 /** How long a runtime is waited for, and how many containers are taken over at once. */
@@ -145,7 +145,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
   })
 
   const left = yield* directory.list
-  yield* outlive(left)
+  yield* Survivors.settle(left)
   const inits = left.filter(({ ref }) => ref.execId === null)
   const execs = left.filter(({ ref }) => ref.execId !== null)
   const taken = [

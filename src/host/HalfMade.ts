@@ -28,16 +28,9 @@ export const makeHalfMade = Effect.fnUntraced(function* (
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
 
-  /** What an earlier host was doing there, which would belong to nobody: runtimes, and with what they have forked or started for it. */
+  /** What an earlier host was doing there, which would belong to nobody. */
   const stop = (driver: Driver, target: Target, execId: ExecId | null) =>
-    Survivors.end(
-      reaper,
-      Effect.zipWith(
-        driver.leftAtWork(target, execId),
-        execId === null ? driver.atWork([target]) : Effect.succeed([]),
-        (making, atWork) => [...making, ...atWork]
-      )
-    )
+    Survivors.end(reaper, driver.leftAtWork(target, execId))
 
   const isUnrecorded = (ref: Ref) =>
     Effect.map(directory.unrecorded, (found) => found.some((each) => processKey(each) === processKey(ref)))

@@ -35,7 +35,7 @@ export const end = (
   )
 
 /** Waits for the runtimes that are at work on a container of these records, and ends those that take too long. */
-export const outlive = Effect.fnUntraced(function* (records: ReadonlyArray<HostedRecord>) {
+export const settle = Effect.fnUntraced(function* (records: ReadonlyArray<HostedRecord>) {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
   const directory = yield* TaskDirectory

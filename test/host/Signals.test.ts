@@ -76,47 +76,42 @@ describe("a signal by pid", () => {
   )
 })
 
-describe("a signal that kills in a frozen container which cannot be frozen again", () => {
+describe("a signal that kills in a frozen container which cannot be thawed or frozen again", () => {
+  /** A child of init is killed while the next such call fails; what is told of it, and what is written down. */
+  const killedWhere = Effect.fnUntraced(function* (command: "pause" | "resume") {
+    yield* running(sh("sleep inf & sleep inf"))
+    yield* settled
+    const [, child = 0] = yield* pids()
+    yield* (yield* ProcessHost).pause(web)
+    const { lines } = yield* watching
+    yield* (yield* MockWorld).failNext(command, failed(command, "busy"))
+    const sending = yield* waits("signal", send({ pid: child }))
+    yield* TestClock.adjust("1 second")
+    yield* atOnce("signal", Fiber.join(sending))
+    const { freezing, paused } = Option.getOrThrow(yield* (yield* TaskDirectory).load(web))
+    return { told: lines.slice(1), paused, freezing }
+  })
+
   test(
-    "lets it go on, and says so",
+    "not again: it goes on, and that is told",
     () =>
       Effect.gen(function* () {
-        const [host, world] = [yield* ProcessHost, yield* MockWorld]
-        yield* running(sh("sleep inf & sleep inf"))
-        yield* settled
-        const [, child = 0] = yield* pids()
-        yield* host.pause(web)
-        const { lines } = yield* watching
-        yield* world.failNext("pause", failed("pause", "busy"))
-        const sending = yield* waits("signal", send({ pid: child }))
-        yield* TestClock.adjust("1 second")
-        yield* atOnce("signal", Fiber.join(sending))
-        assert.deepStrictEqual(lines.slice(1), ["web resumed"])
-        const record = Option.getOrThrow(yield* (yield* TaskDirectory).load(web))
-        assert.deepStrictEqual([record.paused, record.freezing], [false, false])
+        const found = yield* killedWhere("pause")
+        assert.deepStrictEqual(found, { told: ["web resumed"], paused: false, freezing: false })
         yield* exec("job")
-        yield* host.pause(web)
+        yield* (yield* ProcessHost).pause(web)
       }).pipe(Effect.scoped),
     { freezer: "v1" }
   )
 
   test(
-    "or not resumed: it stays as it is",
+    "not thawed: it stays as it is",
     () =>
       Effect.gen(function* () {
-        const [host, world] = [yield* ProcessHost, yield* MockWorld]
-        yield* running(sh("sleep inf & sleep inf"))
-        yield* settled
-        const [, child = 0] = yield* pids()
-        yield* host.pause(web)
-        yield* world.failNext("resume", failed("resume", "busy"))
-        const sending = yield* waits("signal", send({ pid: child }))
-        yield* TestClock.adjust("1 second")
-        yield* atOnce("signal", Fiber.join(sending))
-        const record = Option.getOrThrow(yield* (yield* TaskDirectory).load(web))
-        assert.deepStrictEqual([record.paused, record.freezing], [true, false])
-        yield* host.resume(web)
-      }),
+        const found = yield* killedWhere("resume")
+        assert.deepStrictEqual(found, { told: [], paused: true, freezing: false })
+        yield* (yield* ProcessHost).resume(web)
+      }).pipe(Effect.scoped),
     { freezer: "v1" }
   )
 })

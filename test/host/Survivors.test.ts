@@ -2,7 +2,7 @@ import { assert, describe } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
-import { outlive } from "../../src/host/Survivors.ts"
+import { settle } from "../../src/host/Survivors.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
@@ -17,8 +17,8 @@ import { create, exec, forever, left, life, nothing, running, testOfLives as tes
 
 const runtime = { pid: 77, startTime: "1", bootId: "b" }
 
-/** What `outlive` does on a machine with two containers where a runtime is at work as long as `goesOn` says, unless it is killed. */
-const outliving = Effect.fnUntraced(function* (goesOn: () => boolean, error = false) {
+/** What `settle` does on a machine with two containers where a runtime is at work as long as `goesOn` says, unless it is killed. */
+const settling = Effect.fnUntraced(function* (goesOn: () => boolean, error = false) {
   yield* life(Effect.all([running(), exec("job"), running(undefined, "other")]))
   const runtimes = yield* OciRuntime
   const reaper = yield* ProcessReaper
@@ -32,7 +32,7 @@ const outliving = Effect.fnUntraced(function* (goesOn: () => boolean, error = fa
     })
   const driver = { ...(yield* runtimes.driver(RuntimeName.make("auto"))), atWork }
   const directory = yield* TaskDirectory
-  const work = Effect.flatMap(directory.list, outlive).pipe(
+  const work = Effect.flatMap(directory.list, settle).pipe(
     Effect.provideService(OciRuntime, OciRuntime.of({ ...runtimes, driver: () => Effect.succeed(driver) })),
     Effect.provideService(
       ProcessReaper,
@@ -48,7 +48,7 @@ describe("a host whose predecessor has left a runtime at work", () => {
   test("waits for it, in one look for all containers", () =>
     Effect.gen(function* () {
       let looks = 0
-      const { asked, bundles, fiber, killed } = yield* outliving(() => ++looks < 4)
+      const { asked, bundles, fiber, killed } = yield* settling(() => ++looks < 4)
       yield* TestClock.adjust("29 millis")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 millis")
@@ -62,7 +62,7 @@ describe("a host whose predecessor has left a runtime at work", () => {
 
   test("ends it where it takes too long", () =>
     Effect.gen(function* () {
-      const { fiber, killed } = yield* outliving(() => true)
+      const { fiber, killed } = yield* settling(() => true)
       yield* TestClock.adjust("990 millis")
       assert.deepStrictEqual(killed, [])
       yield* TestClock.adjust("20 millis")
@@ -77,7 +77,7 @@ describe("a host whose predecessor has left a runtime at work", () => {
       const killed: Array<number> = []
       const driver: Driver = {
         ...(yield* runtimes.driver(RuntimeName.make("auto"))),
-        atWork: () => Effect.sync(() => (killed.length === 0 ? [runtime] : []))
+        leftAtWork: () => Effect.sync(() => (killed.length === 0 ? [runtime] : []))
       }
       const signal: typeof reaper.signal = ({ pid }, signal) => Effect.sync(() => killed.push(pid, signal) > 0)
       const boot = yield* life(directory.unrecorded).pipe(
@@ -92,7 +92,7 @@ describe("a host whose predecessor has left a runtime at work", () => {
 
   test("begins also where that cannot be known", () =>
     Effect.gen(function* () {
-      const { asked, fiber } = yield* outliving(() => true, true)
+      const { asked, fiber } = yield* settling(() => true, true)
       yield* Fiber.join(fiber)
       assert.lengthOf(asked, 1)
     }))

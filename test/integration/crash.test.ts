@@ -272,7 +272,7 @@ describe.skipIf(!canRunContainers)("kill -9 of the shim", () => {
       })
     ))
 
-  test("kernelTells the end that came while there was none, and calls of that time fail with a type", (where, runtime) =>
+  test("tells the end that came while there was none, and calls of that time fail with a type", (where, runtime) =>
     killed(where, runtime, () =>
       Effect.gen(function* () {
         const tasks = yield* Tasks

@@ -172,7 +172,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       delete: (target, how) => call(["delete", target], inner.delete(target, how)),
       hasStarted: (target) => there(inner.hasStarted(target)),
       leftAtWork: (target, execId) =>
-        Effect.map(there(inner.leftAtWork(target, execId)), (left) => [...left, ...runtimes.making(target, execId)]),
+        Effect.map(there(inner.leftAtWork(target, execId)), (left) => [...left, ...runtimes.left(target, execId)]),
       atWork: (targets) => Effect.sync(() => runtimes.on(targets)),
       pids: (target) => there(inner.pids(target))
     })

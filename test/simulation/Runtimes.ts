@@ -43,14 +43,10 @@ export const make = (bootId: string) => {
       if (one !== undefined) Deferred.doneUnsafe(one.killed, Effect.fail(failed(one.command, "killed")))
       return atWork.delete(pid)
     },
-    /** Those that make this container or this exec. */
-    making: (target: Target, execId: ExecId | null) =>
-      which(
-        ({ command, ref }) =>
-          command === (execId === null ? "create" : "exec") &&
-          containerKey(ref) === containerKey(target) &&
-          ref.execId === execId
-      ),
+    /** Those at work on a container, or on that exec of it. */
+    left: (target: Target, execId: ExecId | null) =>
+      which(({ ref }) => containerKey(ref) === containerKey(target) && ref.execId === execId),
+    /** Those at work on these containers, or on an exec of theirs. */
     on: (targets: ReadonlyArray<Target>) => {
       const keys = new Set(targets.map(containerKey))
       return which(({ ref }) => keys.has(containerKey(ref)))

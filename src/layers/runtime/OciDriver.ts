@@ -291,9 +291,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     return (yield* Effect.fromOption(decodePids(text), () => failed(call, 0, `not a list of pids: ${text}`))) ?? []
   })
 
+  /** Every call has its log in the bundle of its container. */
+  const isCallOn = (bundles: ReadonlySet<string>) => (argv: ReadonlyArray<string>) =>
+    argv.some((argument, at) => argument === "--log" && bundles.has(dirname(argv[at + 1] ?? "")))
+
   const leftAtWork: Driver["leftAtWork"] = Effect.fn("OciDriver.leftAtWork")(function* (target, execId) {
     const file = pidFileOf(target, execId)
-    const found = yield* Proc.withArgument(file)
+    const isCall = execId === null ? isCallOn(new Set([target.bundle])) : () => false
+    const found = yield* Proc.withArguments((argv) => argv.includes(file) || isCall(argv))
     if (execId !== null) {
       const started = yield* Option.match(readPid(file), { onNone: () => Effect.succeedNone, onSome: Proc.stat })
       if (Option.isSome(started) && (yield* pids(target)).includes(started.value.pid)) found.push(started.value)
@@ -302,10 +307,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   })
 
   const atWork: Driver["atWork"] = Effect.fn("OciDriver.atWork")(function* (targets) {
-    const bundles = new Set(targets.map(({ bundle }) => bundle))
-    const found = yield* Proc.withArguments((argv) =>
-      argv.some((argument, at) => argument === "--log" && bundles.has(dirname(argv[at + 1] ?? "")))
-    )
+    const found = yield* Proc.withArguments(isCallOn(new Set(targets.map(({ bundle }) => bundle))))
     // The init of a container that waits to be started is, with crun, a fork of what has created it.
     return yield* identitiesOf(found.filter(({ forkedOnly }) => !forkedOnly))
   })
