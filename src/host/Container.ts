@@ -21,6 +21,8 @@ export interface Container {
   maybeFrozen: boolean
   /** Its init was sent SIGKILL. */
   doomed: boolean
+  /** Its deletion closes what its processes hold: no process comes to it any more. */
+  closing: boolean
   /** Pauses and resumes take turns. */
   readonly freezer: Semaphore.Semaphore
 }
@@ -34,5 +36,6 @@ export const make = (
   underWay: new Set(),
   forgotten: Deferred.makeUnsafe(),
   doomed: false,
+  closing: false,
   freezer: Semaphore.makeUnsafe(1)
 })

@@ -207,7 +207,8 @@ const make = Effect.gen(function* () {
   })
 
   const execute = Effect.fnUntraced(function* (request: ExecRequest) {
-    const { driver, execs, init, target } = yield* find(request)
+    const container = yield* find(request)
+    const { driver, execs, init, target } = container
     const { containerId, execId, logFile, namespace, stdio } = request
     const ref: Ref = { namespace, containerId, execId }
     if (execs.has(execId)) return yield* new AlreadyExists({ kind: "exec", id: execId })
@@ -231,6 +232,7 @@ const make = Effect.gen(function* () {
         started = live
         // Nobody is told of it before it is written down.
         yield* directory.save(record)
+        if (container.closing) return yield* new NotFound({ kind: "task", id: containerId })
         execs.set(execId, live)
         yield* watch(live, child, null)
         const stdin = stdio.stdin && !terminal ? `${made}/stdin` : null
@@ -307,6 +309,7 @@ const make = Effect.gen(function* () {
     if (force || !(yield* Deferred.await(forgotten))) yield* driver.delete(target, { force: true })
     // What patience did not see the runtime may have brought about.
     if (force) yield* Deferred.await(init.told).pipe(Effect.timeoutOption("1 second"))
+    container.closing = true
     for (const live of [...execs.values(), init]) yield* Scope.close(live.scope, Outcome.void)
     yield* directory.remove(init.record.ref)
     containers.delete(key)

@@ -8,7 +8,22 @@ import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { sh } from "../layers/mock/support.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
-import { calm, create, Disk, exec, gone, job, left, nothing, running, test, watching, web } from "./support.ts"
+import {
+  calm,
+  create,
+  Disk,
+  exec,
+  gone,
+  job,
+  left,
+  life,
+  nothing,
+  running,
+  test,
+  testOfLives,
+  watching,
+  web
+} from "./support.ts"
 
 describe("a create that fails leaves nothing, and the id is free", () => {
   const cases: Record<string, Effect.Effect<void, never, MockWorld | Disk>> = {
@@ -298,4 +313,30 @@ describe("a deletion", () => {
       assert.lengthOf(yield* world.processes(web), 1)
       assert.isNull(yield* host.deleteExec({ ...web, execId: job }))
     }))
+
+  // The runtime's own work is done by then: only the answer that the record is saved comes late.
+  testOfLives("closes what an exec holds that comes to its end within it", () =>
+    Effect.gen(function* () {
+      const [directory, world] = [yield* TaskDirectory, yield* MockWorld]
+      const late = TaskDirectory.of({
+        ...directory,
+        save: (record) =>
+          Effect.tap(directory.save(record), () =>
+            record.ref.execId === null ? Effect.void : Effect.sleep("1 second")
+          )
+      })
+      yield* life(
+        Effect.gen(function* () {
+          const host = yield* ProcessHost
+          yield* running()
+          const starting = yield* waits("exec", exec("job"))
+          assert.strictEqual((yield* atOnce("delete", host.delete(web))).init?.exitStatus, 137)
+          yield* TestClock.adjust("1 minute")
+          assert.match(yield* atOnce("exec", failure(Fiber.join(starting))), /^NotFound: task "web"/)
+          assert.deepStrictEqual(yield* world.descriptors, [])
+        })
+      ).pipe(Effect.provideService(TaskDirectory, late))
+      assert.deepStrictEqual(yield* left, nothing)
+    })
+  )
 })
