@@ -48,9 +48,16 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
   const scope = yield* Effect.scope
 
   /** Its host died while the runtime paused or resumed it: whether it is frozen is not known, until it is not. */
-  const thaw = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
-    yield* Effect.ignore(driver.resume(target))
-    yield* LiveProcess.note(directory, init, { paused: false, freezing: false })
+  const thaw = Effect.fnUntraced(function* (container: Container) {
+    const { driver, init, target } = container
+    // Of one that is not frozen a runtime refuses the resume. Where it cannot say either, whoever resumes it may find it frozen.
+    const isFrozen = Effect.orElseSucceed(driver.isPaused(target), () => true)
+    const paused = yield* Effect.matchEffect(driver.resume(target), {
+      onSuccess: () => Effect.succeed(false),
+      onFailure: () => isFrozen
+    })
+    container.maybeFrozen = paused
+    yield* LiveProcess.note(directory, init, { paused, freezing: false })
   })
   /** The runtime goes on with a start though the host that ordered it dies before it can note that; what was started may have ended by now. */
   const learn = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
@@ -110,7 +117,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       if (exit !== null) Deferred.doneUnsafe(made.forgotten, Effect.succeed(false))
       containers.set(key, made)
       if (exit === null && !record.started) yield* soon(made, learn(made))
-      if (exit === null && record.freezing === true) yield* soon(made, thaw(made))
+      if (exit === null && record.freezing === true) yield* soon(made, made.freezer.withPermit(thaw(made)))
     }
     if (exit !== null) {
       // Its host may have died just before it took that away.

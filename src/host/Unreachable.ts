@@ -29,6 +29,7 @@ export const driverOf = (runtime: OciRuntime["Service"], name: RuntimeName, prob
     update: (target, resources) => Effect.flatMap(found, (driver) => driver.update(target, resources)),
     delete: (target, options) => Effect.flatMap(found, (driver) => driver.delete(target, options)),
     hasStarted: (target) => Effect.flatMap(found, (driver) => driver.hasStarted(target)),
+    isPaused: (target) => Effect.flatMap(found, (driver) => driver.isPaused(target)),
     leftAtWork: (target, execId) => Effect.flatMap(found, (driver) => driver.leftAtWork(target, execId)),
     atWork: (targets) => Effect.flatMap(found, (driver) => driver.atWork(targets)),
     pids: (target) => Effect.flatMap(found, (driver) => driver.pids(target))

@@ -56,6 +56,8 @@ export interface Driver {
   readonly delete: (target: Target, options: { readonly force: boolean }) => Effect.Effect<void, DriverError>
   /** Whether init was started, as the runtime has it; false while it waits for that. */
   readonly hasStarted: (target: Target) => Effect.Effect<boolean, DriverError>
+  /** Whether it is frozen, as the runtime has it. */
+  readonly isPaused: (target: Target) => Effect.Effect<boolean, DriverError>
   /**
    * What a call has left behind that its host did not outlive: runtimes still at work on the container, where `execId` is null, or on that exec, and the process
    * that they have started for it.

@@ -307,6 +307,41 @@ describe("a host that follows another", () => {
       }).pipe(Effect.scoped))
   }
 
+  /** A host that dies while the runtime pauses "web", which goes on to do it. */
+  const cutOff = Effect.gen(function* () {
+    const world = yield* MockWorld
+    yield* life(running())
+    yield* world.hang("pause", {}, "after")
+    yield* life(
+      Effect.gen(function* () {
+        const { pause } = yield* ProcessHost
+        yield* Effect.forkDetach(pause(web), { startImmediately: true })
+        yield* settled
+      })
+    )
+    yield* world.release("pause")
+  })
+
+  for (const knows of [true, false]) {
+    test(`says that it is paused where it cannot be let go on, and ${knows ? "the runtime says so" : "the runtime cannot say"}`, () =>
+      Effect.gen(function* () {
+        const world = yield* MockWorld
+        yield* cutOff
+        yield* world.failNext("resume", failed("resume", "busy"))
+        if (!knows) yield* world.failNext("pids", failed("pids", "busy"))
+        yield* life(
+          Effect.gen(function* () {
+            const host = yield* ProcessHost
+            const snapshot = yield* Effect.map(Stream.runHead(host.watch), Option.getOrThrow)
+            assert.isTrue(snapshot._tag === "Snapshot" && snapshot.records[0]?.paused)
+            yield* atOnce("resume", host.resume(web))
+            yield* exec("job")
+            yield* host.delete(web)
+          })
+        )
+      }).pipe(Effect.scoped))
+  }
+
   test("knows the exit that the one before had heard of, and died before its last output was read", () =>
     Effect.gen(function* () {
       yield* life(

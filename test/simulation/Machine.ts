@@ -171,6 +171,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       update: (target, resources) => there(inner.update(target, resources)),
       delete: (target, how) => call(["delete", target], inner.delete(target, how)),
       hasStarted: (target) => there(inner.hasStarted(target)),
+      isPaused: (target) => there(inner.isPaused(target)),
       leftAtWork: (target, execId) =>
         Effect.map(there(inner.leftAtWork(target, execId)), (left) => [...left, ...runtimes.left(target, execId)]),
       atWork: (targets) => Effect.sync(() => runtimes.on(targets)),

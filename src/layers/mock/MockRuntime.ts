@@ -192,6 +192,9 @@ const makeDriver = Effect.fnUntraced(function* ({ capabilities = defaults, deadl
     hasStarted: Effect.fn("MockRuntime.hasStarted")((target) =>
       onContainer("pids", target, ({ started }) => Effect.succeed(started))
     ),
+    isPaused: Effect.fn("MockRuntime.isPaused")((target) =>
+      onContainer("pids", target, ({ paused }) => Effect.succeed(paused))
+    ),
     leftAtWork: Effect.fn("MockRuntime.leftAtWork")((target, execId) =>
       Effect.sync(() =>
         Array.from(machine.containers.get(containerKey(target))?.procs ?? []).flatMap(({ identity, kind, ref }) =>

@@ -298,6 +298,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
       const { records } = yield* known("pids", target)
       return !records.isUnstarted()
     }),
+    isPaused: Effect.fn("HostDriver.isPaused")(function* (target) {
+      const { records } = yield* known("pids", target)
+      return HostSessions.running(yield* HostSessions.members(records.leaders())).length === 0
+    }),
     /** Of an exec what waits to begin; what has begun is no longer told from the others of its container. Of a creation `delete` takes care. */
     leftAtWork: Effect.fn("HostDriver.leftAtWork")(function* (target, execId) {
       if (execId === null) return []

@@ -271,10 +271,18 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const simple = (command: "start" | "pause" | "resume", target: Target) =>
     Effect.asVoid(invoke({ command, target, args: [command, target.containerId] }))
 
-  const hasStarted: Driver["hasStarted"] = Effect.fn("OciDriver.hasStarted")(function* (target) {
+  const statusOf = Effect.fnUntraced(function* (target: Target) {
     const call: Call = { command: "state", target, args: ["state", target.containerId], capture: true }
     const text = yield* invoke(call)
-    const { status } = yield* Effect.fromOption(decodeState(text), () => failed(call, 0, `not a state: ${text}`))
+    return (yield* Effect.fromOption(decodeState(text), () => failed(call, 0, `not a state: ${text}`))).status
+  })
+
+  const isPaused: Driver["isPaused"] = Effect.fn("OciDriver.isPaused")((target) =>
+    Effect.map(statusOf(target), (status) => status === "paused" || status === "pausing")
+  )
+
+  const hasStarted: Driver["hasStarted"] = Effect.fn("OciDriver.hasStarted")(function* (target) {
+    const status = yield* statusOf(target)
     if (status !== "stopped") return status !== "creating" && status !== "created"
     // Of one that has ended: both runc and crun keep the FIFO at which it waits to be started until it is.
     return !existsSync(join(rootOf(target), target.containerId, "exec.fifo"))
@@ -347,6 +355,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     update,
     delete: Effect.fn("OciDriver.delete")((target, { force }) => destroy(target, force)),
     hasStarted,
+    isPaused,
     leftAtWork,
     atWork,
     pids
