@@ -4,7 +4,7 @@
  */
 import { DateTime, Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { NotFound } from "../schema/Errors.ts"
-import type { HostedRecord } from "../schema/Host.ts"
+import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
 import type { Reaped } from "../schema/Process.ts"
@@ -22,6 +22,7 @@ import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
 import type { Terminals } from "./Terminals.ts"
 import * as Survivors from "./Survivors.ts"
+import type { Change } from "./UnderWay.ts"
 import * as Unreachable from "./Unreachable.ts"
 
 /** How long a runtime is waited for, and how many containers are taken over at once. */
@@ -31,6 +32,7 @@ const [patience, atOnce] = ["3 seconds", 8] as const
 export interface Adopter {
   readonly containers: Map<string, Container>
   readonly terminals: Terminals
+  readonly tell: (event: HostEvent) => Effect.Effect<void>
   readonly accountingOf: (init: Live, cgroup: Cgroup) => Accounting
   /** Tells the end of a process; `execs` are those of the container whose init it is. */
   readonly watch: (live: Live, child: Child, execs: Map<ExecId, Live> | null) => Effect.Effect<unknown>
@@ -40,12 +42,16 @@ export interface Adopter {
  * Every process that has a record. Where its driver or its streams are not to be had it is taken over without them, so that at least its exit is told; an exec
  * without its init is logged and left out.
  */
-export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers, terminals, watch }: Adopter) {
+export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers, tell, terminals, watch }: Adopter) {
   const runtime = yield* OciRuntime
   const reaper = yield* ProcessReaper
   const cgroups = yield* Cgroups
   const directory = yield* TaskDirectory
   const scope = yield* Effect.scope
+
+  /** Whoever has watched since before that came to be known has not heard of it: a runtime may take longer than it is waited for. */
+  const news = ({ target: { containerId, namespace } }: Container, change: Change) =>
+    tell({ _tag: "Changed", ref: { namespace, containerId }, change })
 
   /** Its host died while the runtime paused or resumed it: whether it is frozen is not known, until it is not. */
   const thaw = Effect.fnUntraced(function* (container: Container) {
@@ -58,11 +64,15 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     })
     container.maybeFrozen = paused
     yield* LiveProcess.note(directory, init, { paused, freezing: false })
+    yield* news(container, paused ? "paused" : "resumed")
   })
   /** The runtime goes on with a start though the host that ordered it dies before it can note that; what was started may have ended by now. */
-  const learn = Effect.fnUntraced(function* ({ driver, init, target }: Container) {
+  const learn = Effect.fnUntraced(function* (container: Container) {
+    const { driver, init, target } = container
     const started = yield* Effect.orElseSucceed(driver.hasStarted(target), () => false)
-    if (started) yield* LiveProcess.note(directory, init, { started })
+    if (!started) return
+    yield* LiveProcess.note(directory, init, { started })
+    yield* news(container, "started")
   })
   /** Done to its end, unless that of the container comes first, but waited for only so long: a runtime that hangs is no reason to serve nobody. */
   const soon = Effect.fnUntraced(function* ({ underWay }: Container, work: Effect.Effect<void>) {

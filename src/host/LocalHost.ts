@@ -367,7 +367,7 @@ const make = Effect.gen(function* () {
   })
 
   yield* halfMade.undoAll
-  yield* adoptAll({ containers, terminals, accountingOf, watch })
+  yield* adoptAll({ containers, tell: watchers.tell, terminals, accountingOf, watch })
 
   return ProcessHost.of({
     create,

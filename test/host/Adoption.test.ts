@@ -1,7 +1,9 @@
 /** One host after another on the same machine: the second knows what the first one knew, and what has happened in between. */
 import { assert, describe } from "@effect/vitest"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Fiber, Layer, Option, Stream } from "effect"
+import type { Duration } from "effect"
 import { TestClock } from "effect/testing"
+import * as LocalHost from "../../src/host/LocalHost.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
@@ -25,6 +27,16 @@ import {
   watching,
   web
 } from "./support.ts"
+
+/** One life of a host that takes some time to begin. */
+const lifeThatBegins =
+  (time: Duration.Input) =>
+  <A, E, R>(body: Effect.Effect<A, E, R | ProcessHost>) =>
+    Effect.gen(function* () {
+      const building = yield* Effect.forkChild(Layer.build(Layer.fresh(LocalHost.layer)))
+      yield* TestClock.adjust(time)
+      return yield* Effect.provideContext(body, yield* atOnce("boot", Fiber.join(building)))
+    }).pipe(Effect.scoped)
 
 describe("a host that follows another", () => {
   test("takes over what runs: same processes, their signals, exits, output and deletion", () =>
@@ -341,6 +353,44 @@ describe("a host that follows another", () => {
         )
       }).pipe(Effect.scoped))
   }
+
+  for (const [fails, change] of [
+    [false, "resumed"],
+    [true, "paused"]
+  ] as const) {
+    test(`tells that it is ${change} also where the runtime takes longer to say so than it is waited for`, () =>
+      Effect.gen(function* () {
+        const world = yield* MockWorld
+        yield* cutOff
+        const fail = fails ? { fail: failed("resume", "busy") } : {}
+        yield* world.onOperation("resume", {}, { delay: "5 seconds", times: 1, ...fail })
+        const directory = yield* TaskDirectory
+        const record = Option.getOrThrow(yield* directory.load(web))
+        yield* directory.save({ ...record, paused: !fails })
+        yield* Effect.gen(function* () {
+          const { lines } = yield* watching
+          assert.deepStrictEqual(lines, ["snapshot web:-"])
+          yield* TestClock.adjust("3 seconds")
+          assert.deepStrictEqual(lines.slice(1), [`web ${change}`])
+        }).pipe(Effect.scoped, lifeThatBegins("4 seconds"))
+      }))
+  }
+
+  test("tells that it has started also where the runtime takes longer to say so than it is waited for", () =>
+    Effect.gen(function* () {
+      const world = yield* MockWorld
+      const directory = yield* TaskDirectory
+      yield* life(running())
+      const record = Option.getOrThrow(yield* directory.load(web))
+      yield* directory.save({ ...record, started: false })
+      yield* world.onOperation("pids", {}, { delay: "5 seconds", times: 1 })
+      yield* Effect.gen(function* () {
+        const { lines } = yield* watching
+        assert.deepStrictEqual(lines, ["snapshot web:-"])
+        yield* TestClock.adjust("3 seconds")
+        assert.deepStrictEqual(lines.slice(1), ["web started"])
+      }).pipe(Effect.scoped, lifeThatBegins("4 seconds"))
+    }))
 
   test("knows the exit that the one before had heard of, and died before its last output was read", () =>
     Effect.gen(function* () {
