@@ -2,8 +2,8 @@
  * The shim: parent of container processes, holder of their stdio, on a socket in the state folder. It lives as long as it holds a container; signals do not end
  * it while it does, for its end would cost them their parent.
  */
-import { NodeServices, NodeSocketServer } from "@effect/platform-node"
-import { Cause, Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
+import { NodeServices, NodeSocket, NodeSocketServer } from "@effect/platform-node"
+import { Cause, Deferred, Effect, Exit, Layer, Logger, Option, Runtime, Scope } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { Socket, SocketServer } from "effect/socket"
 import { parseArgs } from "node:util"
@@ -17,6 +17,7 @@ import { socketOf } from "../layers/shim/ShimProcess.ts"
 import { ShimRpc } from "../rpc/ShimRpc.ts"
 import { version } from "../version.ts"
 import { keepBounded } from "./BoundedLog.ts"
+import { failing } from "./ClosedConnection.ts"
 
 /** Where daemons come in. One that goes without a word, as it does when it is killed, is no error of the shim's. */
 const doorAt = (path: string) =>
@@ -27,12 +28,17 @@ const doorAt = (path: string) =>
         ...server,
         run: (handler) =>
           server.run((socket) =>
-            Effect.catchCause(handler(socket), (cause) => {
-              const error = Cause.squash(cause)
-              return Socket.isSocketError(error)
-                ? Effect.logInfo(`a daemon has gone: ${error.message}`)
-                : Effect.failCause(cause)
-            })
+            Effect.serviceOption(NodeSocket.NetSocket).pipe(
+              Effect.flatMap((connection) =>
+                handler(Option.isSome(connection) ? failing(connection.value, socket) : socket)
+              ),
+              Effect.catchCause((cause) => {
+                const error = Cause.squash(cause)
+                return Socket.isSocketError(error)
+                  ? Effect.logInfo(`a daemon has gone: ${error.message}`)
+                  : Effect.failCause(cause)
+              })
+            )
           )
       })
     )
