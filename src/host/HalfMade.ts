@@ -1,13 +1,14 @@
 /**
  * Undoes what a host was making and could not bring to its end: a folder of which nothing is written down, and perhaps a container of the runtime's in it.
- * Nobody was ever told of these. A record that cannot be read is another matter: its process may be alive, so it is left as it is.
+ * Nobody was ever told of these. A record that cannot be read is another matter: its process may be alive, so it is left as it is. So is a container that
+ * runs without a record, which somebody took away: what is half-made has not been started. Only who asks for its end ends it.
  */
 import { Array, Effect, Option, Schedule } from "effect"
 import { Unavailable } from "../schema/Errors.ts"
 import type { ContainerRef, HostedRecord, Ref } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
-import type { Driver, Target } from "../services/OciRuntime.ts"
+import type { Driver, DriverError, Target } from "../services/OciRuntime.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
@@ -18,6 +19,16 @@ import * as Survivors from "./Survivors.ts"
 const [patience, atOnce] = ["3 seconds", 8] as const
 /** When it is tried again after a runtime or a folder has refused. */
 const again = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
+
+/** Whether it was started and has a process; what the runtime does not know has none. */
+export const runs = (driver: Driver, target: Target): Effect.Effect<boolean, DriverError> =>
+  Effect.gen(function* () {
+    return (yield* driver.hasStarted(target)) && (yield* driver.pids(target)).length > 0
+  }).pipe(
+    Effect.catchTag("RuntimeFailed", (error) =>
+      error.reason === "deadline" ? Effect.fail(error) : Effect.succeed(false)
+    )
+  )
 
 /** `alone` does it while nobody makes or deletes the container of that name, and fails where somebody makes it. */
 export const makeHalfMade = Effect.fnUntraced(function* (
@@ -50,20 +61,44 @@ export const makeHalfMade = Effect.fnUntraced(function* (
     yield* directory.remove(ref)
   })
 
-  /** Nothing that is half-made there is a success. By which runtime it was being made is not known; to delete what is not there is a success too. */
-  const undo = Effect.fnUntraced(function* ({ containerId, namespace }: ContainerRef) {
-    const key = containerKey({ namespace, containerId })
-    const ref = { namespace, containerId, execId: null }
-    if (!(yield* isUnrecorded(ref))) return
-    const target = { namespace, containerId, bundle: directory.directory(ref) }
-    for (const { available, name } of yield* runtime.list) {
-      if (!available) continue
-      const driver = yield* runtime.driver(name)
+  const targetOf = (ref: ContainerRef): Target => ({ ...ref, bundle: directory.directory({ ...ref, execId: null }) })
+  /** By which runtime it was made is not known. */
+  const drivers = Effect.flatMap(runtime.list, (all) =>
+    Effect.forEach(
+      all.filter(({ available }) => available),
+      ({ name }) => runtime.driver(name)
+    )
+  )
+  /** To delete what is not there is a success. */
+  const remove = Effect.fnUntraced(function* (ref: ContainerRef, all: ReadonlyArray<Driver>) {
+    const target = targetOf(ref)
+    for (const driver of all) {
       yield* stop(driver, target, null)
       yield* driver.delete(target, { force: true })
     }
-    yield* directory.remove(ref)
-    yield* Effect.logInfo(`undone: ${key} was being made when that was cut off`)
+    yield* directory.remove({ ...ref, execId: null })
+  })
+
+  /** Nothing that is half-made there is a success. */
+  const undo = Effect.fnUntraced(function* ({ containerId, namespace }: ContainerRef) {
+    const ref = { namespace, containerId }
+    if (!(yield* isUnrecorded({ ...ref, execId: null }))) return
+    const all = yield* drivers
+    if ((yield* Effect.forEach(all, (driver) => runs(driver, targetOf(ref)))).includes(true)) {
+      return yield* Effect.logWarning(
+        `left alone: ${containerKey(ref)} runs, and its record is gone: delete it by force`
+      )
+    }
+    yield* remove(ref, all)
+    yield* Effect.logInfo(`undone: ${containerKey(ref)} was being made when that was cut off`)
+  })
+
+  /** Ends what no host holds, as somebody wants it gone; whether it has a record that can be read, or any. */
+  const end = Effect.fnUntraced(function* ({ containerId, namespace }: ContainerRef) {
+    const ref = { namespace, containerId }
+    const record = Option.getOrNull(yield* Effect.option(initOf({ ...ref, execId: null })))
+    const isThere = record === null || Option.isSome(record) || (yield* isUnrecorded({ ...ref, execId: null }))
+    if (isThere) yield* remove(ref, yield* drivers)
   })
 
   const later = (work: Effect.Effect<unknown, HostError>) =>
@@ -94,5 +129,5 @@ export const makeHalfMade = Effect.fnUntraced(function* (
     })
   })
 
-  return { undo, undoLater, undoAll }
+  return { end, undo, undoLater, undoAll }
 })

@@ -301,7 +301,7 @@ const make = Effect.gen(function* () {
     if (pending !== undefined) yield* Fiber.interrupt(pending)
     yield* terminals.forget({ ...ref, execId: null })
     const container = containers.get(key)
-    if (container === undefined) return yield* Effect.as(halfMade.undo(ref), nothing)
+    if (container === undefined) return yield* Effect.as(halfMade.end(ref), nothing)
     yield* endAll(container)
     const { driver, execs, forgotten, init, target } = container
     const force = init.record.exit === null

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import { execFileSync, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { ContainerId, Containers, CurrentNamespace, Namespace, Spec, Tasks } from "../../src/index.ts"
 import { cgroupPrefix } from "../../src/layers/DaemonOptions.ts"
@@ -67,10 +67,25 @@ const deadSocket = (path: string): void => {
   spawnSync(process.execPath, ["-e", listening], { stdio: "ignore" })
 }
 
+/** Runs in the runtime's folder of a berth that knows nothing of it. */
+const strangerIn = (folder: string, runtime: string, root: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const bundle = join(folder, "stranger")
+      mkdirSync(bundle)
+      writeFileSync(join(bundle, "config.json"), OciJson.stringify(bundleSpec(rootfs, ["/bin/sleep", "1000"], "x")))
+      const pidFile = join(bundle, "pid")
+      const args = ["--root", root, "run", "--detach", "--bundle", bundle, "--pid-file", pidFile, "stranger"]
+      execFileSync(runtime, args, { stdio: "ignore" })
+      return Number(readFileSync(pidFile, "utf8"))
+    }),
+    () => Effect.sync(() => spawnSync(runtime, ["--root", root, "delete", "--force", "stranger"], { stdio: "ignore" }))
+  )
+
 /** Everything that a daemon could have left of containers that nobody knows. */
 const litter = Effect.fnUntraced(function* ({ folder, root, state }: Place, runtime: string) {
   const prefix = cgroupPrefix(state)
-  // A container that a runtime holds, of which nothing else is there.
+  // A container that a runtime has made and not started, of which nothing else is there.
   const bundle = join(folder, "ghost")
   mkdirSync(bundle)
   const spec = bundleSpec(rootfs, ["/bin/sleep", "1000"], "x")
@@ -78,7 +93,7 @@ const litter = Effect.fnUntraced(function* ({ folder, root, state }: Place, runt
   writeFileSync(join(bundle, "config.json"), OciJson.stringify({ ...spec, linux: { ...spec.linux, cgroupsPath } }))
   const runtimeRoot = join(state, "runtime", runtime, "default")
   mkdirSync(runtimeRoot, { recursive: true })
-  execFileSync(runtime, ["--root", runtimeRoot, "run", "--detach", "--bundle", bundle, "ghost"], { stdio: "ignore" })
+  execFileSync(runtime, ["--root", runtimeRoot, "create", "--bundle", bundle, "ghost"], { stdio: "ignore" })
   // Words that no runtime can read, and none at all.
   for (const id of ["garbled", "empty"]) mkdirSync(join(runtimeRoot, id))
   for (const name of ["state.json", "status"]) writeFileSync(join(runtimeRoot, "garbled", name), "{")
@@ -240,16 +255,42 @@ for (const runtime of ["runc", "crun"]) {
                 assert.deepStrictEqual(summary(yield* doctor(place)), [`record ${bad.id} kept`])
                 assert.deepStrictEqual(summary(yield* doctor(place, "--repair")), [`record ${bad.id} kept`])
                 assert.isTrue(lives(bad.pid))
-                // Nobody is asked what to do about a process that no task has: it is told of, and goes when a repair is asked for.
                 yield* tasks.delete({ id: bad.id, force: true })
-                yield* Effect.sleep("500 millis")
-                const kinds = (fate: string) =>
-                  [`cgroup ${bad.id}`, `record ${bad.id}`, `runtime ${bad.id}`].map((kind) => `${kind} ${fate}`)
-                assert.deepStrictEqual(summary(yield* doctor(place)), kinds("found"))
-                assert.deepStrictEqual(summary(yield* doctor(place, "--repair")), kinds("removed"))
                 assert.isFalse(lives(bad.pid))
+                assert.deepStrictEqual(summary(yield* doctor(place)), [])
                 yield* tasks.create({ id: bad.id })
                 for (const { id } of [good, again, bad]) yield* tasks.delete({ id, force: true })
+              }),
+            { runtime }
+          )
+        }).pipe(Effect.scoped),
+      60_000
+    )
+
+    it.live(
+      "is left alone where it runs and its record is gone, until somebody deletes it",
+      () =>
+        Effect.gen(function* () {
+          const place = yield* folders
+          const [own, other] = yield* life(place, () => Effect.all([started("own"), started("other")]), { runtime })
+          yield* life(
+            place,
+            (daemon) =>
+              Effect.gen(function* () {
+                const tasks = yield* Tasks
+                const runtimeRoot = join(place.state, "runtime", runtime, "default")
+                const stranger = yield* strangerIn(place.folder, runtime, runtimeRoot)
+                for (const { id } of [own, other]) rmSync(join(place.state, "tasks/default", id, "init.json"))
+                for (const pid of shimsOf(place.state)) process.kill(pid, "SIGKILL")
+                const told = `left alone: default/${own.id} runs, and its record is gone`
+                const shimLog = () => readFileSync(join(place.state, "shim.log"), "utf8")
+                yield* eventually("the next shim says so", () => shimLog().includes(told))
+                assert.deepStrictEqual(summary(yield* doctor(place, "--repair")), ["runtime stranger kept"])
+                assert.isTrue([own.pid, other.pid, stranger].every(lives), daemon.log())
+                execFileSync(runtime, ["--root", runtimeRoot, "delete", "--force", "stranger"])
+                for (const { id } of [own, other]) yield* tasks.delete({ id, force: true })
+                assert.isFalse(lives(own.pid) || lives(other.pid))
+                assert.deepStrictEqual(yield* doctor(place), [])
               }),
             { runtime }
           )

@@ -5,7 +5,8 @@
 import { Context, Effect, Layer, Option, Result, Stream } from "effect"
 import { rmSync } from "node:fs"
 import { rm } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
+import { runs } from "../../host/HalfMade.ts"
 import type { BerthError, RuntimeFailed } from "../../schema/Errors.ts"
 import { Unavailable } from "../../schema/Errors.ts"
 import type { ContainerRef } from "../../schema/Host.ts"
@@ -100,14 +101,17 @@ const make = Effect.fnUntraced(function* (place: Place) {
       catch: (error) => new Unavailable({ what, problem: String(error), mend: null })
     })
 
+  const driverOf = (path: string) =>
+    runtimes.driver(RuntimeName.make(path.slice(join(place.state, "runtime").length + 1).split("/")[0] ?? ""))
+  const bundleOf = (owner: ContainerRef) => directory.directory({ ...owner, execId: null })
+
   /**
    * By the runtime whose folder it is; one that is not to be had may be so tomorrow. A runtime that cannot read its own
    * words would never let go of them: where no process is left of the container, they are only files.
    */
   const deleteState = Effect.fnUntraced(function* (owner: ContainerRef, path: string) {
-    const name = path.slice(join(place.state, "runtime").length + 1).split("/")[0] ?? ""
-    const driver = yield* runtimes.driver(RuntimeName.make(name))
-    const bundle = directory.directory({ ...owner, execId: null })
+    const driver = yield* driverOf(path)
+    const bundle = bundleOf(owner)
     const groups = Leftovers.cgroupDirectories(`/${place.cgroupPrefix}--${owner.namespace}--${owner.containerId}`)
     yield* Effect.catchTag(
       driver.delete({ ...owner, bundle }, { force: true }),
@@ -166,12 +170,29 @@ const make = Effect.fnUntraced(function* (place: Place) {
     )
   }
 
+  /** Why it is left alone: what runs and has no record was made by somebody else, or its record was taken away. */
+  const reasonToKeep = Effect.fnUntraced(function* (owner: ContainerRef, all: ReadonlyArray<Verdict>) {
+    if (all.some(({ remain }) => remain.kind === "record")) return null
+    for (const { remain } of all) {
+      if (remain.kind !== "runtime") continue
+      const driver = yield* driverOf(remain.path)
+      if (!(yield* runs(driver, { ...owner, bundle: bundleOf(owner) }))) continue
+      return `it runs, and berth has no record of it: end it with "${driver.info.name} --root ${dirname(remain.path)} delete --force ${owner.containerId}", then repair`
+    }
+    return null
+  })
+
   /** In its turn, and only where no task of that name has come meanwhile. */
   const removeAll = (owner: ContainerRef, all: ReadonlyArray<Verdict>) =>
     inTurn(
       containerKey(owner),
       Effect.gen(function* () {
         if ((yield* keysOf([owner], hasTask)).size > 0) return []
+        const reason = yield* reasonToKeep(owner, all)
+        if (reason !== null) {
+          const error = new Unavailable({ what: `container "${owner.containerId}"`, problem: reason, mend: null })
+          return yield* Effect.forEach(all, (verdict) => outcome(verdict, Effect.fail(error)))
+        }
         // Whatever an answer that was lost has left the host with, it is brought to its end first. Without its folder nobody would find it.
         const isFolder = ({ remain }: Verdict) => remain.kind === "folder"
         const ended = all.some(isFolder) ? yield* Effect.result(host.delete(owner)) : Result.succeed(null)
