@@ -7,6 +7,7 @@ import type { Container, ContainerPatch, NewContainer } from "../schema/Containe
 import { NotFound } from "../schema/Errors.ts"
 import type { Payload } from "../schema/Events.ts"
 import * as Filter from "../schema/Filter.ts"
+import { containerKey } from "../schema/Ids.ts"
 import type { ContainerId, Namespace } from "../schema/Ids.ts"
 import type { OciSpec } from "../schema/OciSpec.ts"
 import type { ListRequest } from "../schema/Requests.ts"
@@ -17,9 +18,11 @@ import { EventBus } from "../services/EventBus.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
 import { OciRuntime } from "../services/OciRuntime.ts"
 import { OutputLog } from "../services/OutputLog.ts"
+import { Actors } from "./Actors.ts"
 import { ContainerEdits } from "./ContainerEdits.ts"
 
 const make = Effect.gen(function* () {
+  const actors = yield* Actors
   const bus = yield* EventBus
   const config = yield* Config
   const edits = yield* ContainerEdits
@@ -89,7 +92,8 @@ const make = Effect.gen(function* () {
     const payload: Payload = { topic: "/containers/delete", event: { id } }
     yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
     // Of a create that was cut off before it was written down a log may be left, which nobody else knows of.
-    yield* outputLog.remove({ namespace, containerId: id, execId: null })
+    const ref = { namespace, containerId: id, execId: null }
+    if (!actors.operations.strangers.has(containerKey(ref))) yield* outputLog.remove(ref)
   })
 
   return Containers.of({ create, get, list, update, delete: remove })

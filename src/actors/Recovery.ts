@@ -52,6 +52,8 @@ export const settle = (
   const { state } = task
   switch (state._tag) {
     case "Creating":
+      // One that runs was never asked to: it was there before, and its name was taken.
+      if (record?.started === true) return [{ execId: null, input: Report.CreateFailed() }]
       // Whoever asked has been told that it failed.
       return [{ execId: null, input: TaskMachine.Command.Delete({ force: true }) }]
     case "Deleting":
@@ -146,8 +148,12 @@ const make = Effect.gen(function* () {
     for (const { ref, started } of snapshot) {
       if (ref.execId !== null || known.has(containerKey(ref))) continue
       // Made for a daemon that did not live to write it down. One that runs is somebody's, whatever has become of the store.
-      if (boot && !started) yield* Effect.ignore(Effect.forkScoped(host.delete(ref)))
-      else yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)
+      if (boot && !started) {
+        yield* Effect.ignore(Effect.forkScoped(host.delete(ref)))
+        continue
+      }
+      actors.operations.strangers.add(containerKey(ref))
+      yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)
     }
   })
 
