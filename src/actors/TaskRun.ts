@@ -19,6 +19,9 @@ type Steps = Pick<Tasks["Service"], "create" | "start" | "wait" | "output" | "wr
 /** Pieces of output that may wait for their reader. */
 const ahead = 1
 
+/** How long the end of a run, and of a daemon with it, waits for the removal. */
+const removalPatience = "15 seconds"
+
 const randomId = Effect.map(Random.nextIntBetween(0, 2 ** 48, { halfOpen: true }), (n) =>
   ContainerId.make(n.toString(16).padStart(12, "0"))
 )
@@ -82,6 +85,12 @@ export const make = (
             // At its own end the task has taken the container along.
             const afterwards = Outcome.isSuccess(outcome) ? Effect.void : forget(id, createdAt)
             yield* Effect.andThen(clean(id), afterwards).pipe(
+              // What takes longer goes on without the run, and the next daemon goes on with it.
+              Effect.interruptible,
+              Effect.timeoutOrElse({
+                duration: removalPatience,
+                orElse: () => Effect.logWarning(`run ${id}: its removal takes long`)
+              }),
               Effect.catchCause((cause) => Effect.logWarning(`run ${id}: it could not be removed`, cause))
             )
             return yield* outcome

@@ -18,7 +18,7 @@ const held = { exit: Schema.NullOr(Exit) }
 const live = { identity: Identity, startedAt: at }
 /** What it was before: what had not begun has no identity, what was never started no time. */
 const deleting = { identity: Schema.NullOr(Identity), startedAt: Schema.NullOr(at), ...held }
-/** How often the removal of a task that removes itself has failed so far. */
+/** How often the removal of a task that removes itself, or was only half-made, has failed so far. */
 const removing = { failedRemovals: Schema.optionalKey(Schema.Int) }
 
 export const TaskState = Schema.TaggedUnion({

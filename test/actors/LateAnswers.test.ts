@@ -160,6 +160,54 @@ it.effect("a half-made task that could not be removed is still there, and can be
   )
 })
 
+it.effect(
+  "a half-made task that could not be removed is tried again by itself, and clean says why it cannot be",
+  () => {
+    let fails = true
+    return on(
+      (host) => ({
+        create: () => Effect.never,
+        delete: (ref) =>
+          fails ? Effect.fail(new Unavailable({ what: "runtime", problem: "gone", mend: null })) : host.delete(ref)
+      }),
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        yield* containerOf("web", ...forever)
+        yield* waits("create", Effect.ignore(tasks.create({ id })))
+        assert.match(yield* atOnce("clean", failure(tasks.clean(id))), /^Unavailable/)
+        const both = yield* Effect.forEach(["one", "other"], (name) => waits(name, failure(tasks.clean(id))))
+        yield* TestClock.adjust("3 seconds")
+        for (const each of both) assert.match(yield* atOnce("clean", Fiber.join(each)), /^Unavailable/)
+        fails = false
+        yield* TestClock.adjust("1 minute")
+        assert.match(yield* failure(status), /^NotFound/)
+      })
+    )
+  }
+)
+
+it.effect("a run ends though its container cannot be removed, which goes on", () => {
+  let hangs = true
+  return on(
+    (host) => ({
+      create: () => Effect.never,
+      delete: (ref) => Effect.suspend(() => (hangs ? Effect.never : host.delete(ref)))
+    }),
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      const spec = { ociVersion: "1.0.2", process: { args: forever, cwd: "/" }, root: { path: "/rootfs" } }
+      const run = yield* Effect.forkDetach(Stream.runDrain(tasks.runStream({ id, spec })))
+      yield* settled
+      const ending = yield* waits("interrupt", Fiber.interrupt(run))
+      yield* TestClock.adjust("15 seconds")
+      yield* atOnce("interrupt", Fiber.join(ending))
+      hangs = false
+      yield* atOnce("delete", tasks.delete({ id, force: true }))
+      assert.match(yield* failure(status), /^NotFound/)
+    })
+  )
+})
+
 it.effect("the log of a create that was cut off before it was written down goes with its container", () =>
   Effect.gen(function* () {
     const { append, outputLog } = yield* MemoryOutput

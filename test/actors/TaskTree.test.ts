@@ -273,6 +273,7 @@ describe("whatever the order of inputs", () => {
     TaskMachine.Report.ResumeFailed(),
     TaskMachine.Report.DeleteDone({ exit: exitOf("web", 137) }),
     TaskMachine.Report.DeleteFailed(),
+    TaskMachine.Report.DeleteDue(),
     TaskMachine.Report.Oom({ count: 1 }),
     TaskMachine.Report.Oom({ count: 2 }),
     ...exits("web").map((exit) => TaskMachine.Report.Exited({ exit }))
