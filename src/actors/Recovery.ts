@@ -2,7 +2,7 @@
  * Keeps actors and host agreeing. At boot it revives an actor for every stored task; then it watches the host for as long as the daemon lives: a snapshot
  * settles what each task missed, later events are passed on. When the host dies it watches the next one.
  */
-import { Cause, DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
+import { Cause, DateTime, Deferred, Effect, Exit, Layer, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -99,6 +99,9 @@ const late = (change: Extract<HostEvent, { readonly _tag: "Changed" }>["change"]
   }
 }
 
+/** Milliseconds between two watches: twice as many after each that does not come so far as to bring a snapshot, for each may cost the start of a shim. */
+const [firstPause, longestPause] = [100, 5_000]
+
 /** States in which an operation is waiting for the host's answer. */
 const underWay: ReadonlySet<TaskState["_tag"]> = new Set(["Creating", "Starting", "Pausing", "Resuming", "Deleting"])
 
@@ -115,6 +118,8 @@ const make = Effect.gen(function* () {
   const host = yield* ProcessHost
   const store = yield* MetadataStore
   const settled = yield* Deferred.make<void>()
+  /** Watches since the last that brought a snapshot. */
+  let futile = 0
 
   /** What there was before the snapshot was asked for: of what came later it need know nothing. */
   type Before = ReadonlyArray<readonly [TaskActor, Tree]>
@@ -160,6 +165,7 @@ const make = Effect.gen(function* () {
   const onEvent = (before: Before, boot: boolean) =>
     Effect.fnUntraced(function* (event: HostEvent) {
       if (event._tag === "Snapshot") {
+        futile = 0
         yield* onSnapshot(event.records, before, boot)
         return yield* Deferred.succeed(settled, undefined)
       }
@@ -195,7 +201,8 @@ const make = Effect.gen(function* () {
         ? Effect.logWarning("the watch of the shim ended, beginning anew", told(end.cause))
         : Effect.void
     ),
-    Effect.repeat(Schedule.spaced("100 millis")),
+    Effect.andThen(Effect.suspend(() => Effect.sleep(Math.min(firstPause * 2 ** futile++, longestPause)))),
+    Effect.forever,
     Effect.forkScoped
   )
   // Nobody is served before: a task that is made meanwhile would look like one that was left half-made.
