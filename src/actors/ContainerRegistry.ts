@@ -90,10 +90,16 @@ const make = Effect.gen(function* () {
   const remove = Effect.fn("Containers.delete")(function* (id: ContainerId) {
     const namespace = yield* CurrentNamespace
     const payload: Payload = { topic: "/containers/delete", event: { id } }
-    yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
-    // Of a create that was cut off before it was written down a log may be left, which nobody else knows of.
     const ref = { namespace, containerId: id, execId: null }
-    if (!actors.operations.strangers.has(containerKey(ref))) yield* outputLog.remove(ref)
+    const key = containerKey(ref)
+    yield* edits.inTurn(
+      key,
+      Effect.gen(function* () {
+        yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
+        // Of a create that was cut off before it was written down a log may be left, which nobody else knows of.
+        if (!actors.operations.strangers.has(key)) yield* outputLog.remove(ref)
+      })
+    )
   })
 
   return Containers.of({ create, get, list, update, delete: remove })

@@ -2,6 +2,7 @@
 import { DateTime, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
 import { AlreadyExists, Internal, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
+import { containerKey } from "../schema/Ids.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
 import type { OciProcess, OciSpec } from "../schema/OciSpec.ts"
@@ -36,6 +37,7 @@ import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
+import { ContainerEdits } from "./ContainerEdits.ts"
 import * as StdioRules from "./StdioRules.ts"
 import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskClean from "./TaskClean.ts"
@@ -57,6 +59,7 @@ const sizedSpec = (spec: OciSpec, size: TerminalSize | undefined): OciSpec =>
 
 const make = Effect.gen(function* () {
   const actors = yield* Actors
+  const edits = yield* ContainerEdits
   const bus = yield* EventBus
   const containers = yield* Containers
   const store = yield* MetadataStore
@@ -78,40 +81,50 @@ const make = Effect.gen(function* () {
   const create = Effect.fn("Tasks.create")(function* (request: CreateTask) {
     const namespace = yield* CurrentNamespace
     const { id } = request
-    const container = yield* store.container(namespace, id)
-    if (Option.isNone(container)) return yield* new NotFound({ kind: "container", id })
-    if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
-    const { runtime, spec } = container.value
-    const stdio = yield* StdioRules.vetted(request.stdio, spec.process?.terminal === true)
-    const logFile =
-      stdio.log._tag === "json" ? yield* outputLog.prepare({ namespace, containerId: id, execId: null }) : null
-    const terminal = spec.process?.terminal === true
-    const record: TaskRecord = {
-      namespace,
-      id,
-      runtime: runtime.name,
-      terminal,
-      stdio,
-      paths: StdioRules.paths(stdio, logFile, terminal),
-      autoRemove: request.autoRemove ?? false,
-      oomCount: 0,
-      createdAt: yield* DateTime.now,
-      state: { _tag: "Creating", exit: null }
-    }
-    const order = actors.operations.create({
-      namespace,
-      containerId: id,
-      runtime: runtime.name,
-      spec: sizedSpec(spec, request.size),
-      stdio,
-      logFile
+    const ref = { namespace, containerId: id, execId: null }
+    const prepared = Effect.gen(function* () {
+      const container = yield* store.container(namespace, id)
+      if (Option.isNone(container)) return yield* new NotFound({ kind: "container", id })
+      if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
+      const { runtime, spec } = container.value
+      const terminal = spec.process?.terminal === true
+      const stdio = yield* StdioRules.vetted(request.stdio, terminal)
+      const logFile = stdio.log._tag === "json" ? yield* outputLog.prepare(ref) : null
+      const record: TaskRecord = {
+        namespace,
+        id,
+        runtime: runtime.name,
+        terminal,
+        stdio,
+        paths: StdioRules.paths(stdio, logFile, terminal),
+        autoRemove: request.autoRemove ?? false,
+        oomCount: 0,
+        createdAt: yield* DateTime.now,
+        state: { _tag: "Creating", exit: null }
+      }
+      const order = actors.operations.create({
+        namespace,
+        containerId: id,
+        runtime: runtime.name,
+        spec: sizedSpec(spec, request.size),
+        stdio,
+        logFile
+      })
+      return { order, record }
     })
     // A caller that goes away in between would leave a task without an actor.
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        yield* bus.commit([Change.InsertTask({ record })], [])
-        const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
-        return toTask((yield* restore(yield* actor.begin(order))).task)
+        const created = yield* edits.inTurn(
+          containerKey(ref),
+          Effect.gen(function* () {
+            const { order, record } = yield* restore(prepared)
+            yield* bus.commit([Change.InsertTask({ record })], [])
+            const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
+            return yield* actor.begin(order)
+          })
+        )
+        return toTask((yield* restore(created)).task)
       })
     )
   })

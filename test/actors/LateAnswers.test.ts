@@ -9,6 +9,7 @@ import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import type { Events } from "../../src/services/Events.ts"
 import { MemoryOutput } from "../../src/services/MemoryOutput.ts"
+import { OutputLog } from "../../src/services/OutputLog.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
@@ -219,4 +220,27 @@ it.effect("the log of a create that was cut off before it was written down goes 
     yield* (yield* Containers).delete(id)
     assert.strictEqual(yield* kept, 0)
   }).pipe(Effect.provide(whole().pipe(quiet)))
+)
+
+it.effect("a log that is being removed with its container is not that of the next one of that name", () =>
+  Effect.gen(function* () {
+    const inner = yield* OutputLog
+    const calls: Array<string> = []
+    const note = (call: string) => Effect.sync(() => void calls.push(call))
+    const slow = OutputLog.of({
+      ...inner,
+      prepare: (ref) => Effect.tap(inner.prepare(ref), () => note("prepare")),
+      remove: (ref) => Effect.delay(Effect.andThen(inner.remove(ref), note("remove")), "20 millis")
+    })
+    const services = yield* Layer.build(Layer.fresh(Berth.layer)).pipe(Effect.provideService(OutputLog, slow))
+    yield* Effect.gen(function* () {
+      yield* containerOf("web", ...forever)
+      const deletion = yield* waits("delete", (yield* Containers).delete(id))
+      const next = yield* waits("create", createdOf("web", forever))
+      yield* TestClock.adjust("1 second")
+      yield* atOnce("delete", Fiber.join(deletion))
+      yield* atOnce("create", Fiber.join(next))
+      assert.deepStrictEqual([calls, yield* status], [["remove", "prepare"], "created"])
+    }).pipe(Effect.provideContext(services))
+  }).pipe(Effect.provide(ground().pipe(quiet)))
 )
