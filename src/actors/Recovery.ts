@@ -2,7 +2,7 @@
  * Keeps actors and host agreeing. At boot it revives an actor for every stored task; then it watches the host for as long as the daemon lives: a snapshot
  * settles what each task missed, later events are passed on. When the host dies it watches the next one.
  */
-import { Cause, DateTime, Deferred, Effect, Exit, Layer, Stream } from "effect"
+import { Cause, DateTime, Deferred, Effect, Exit, Layer, Option, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -152,6 +152,14 @@ const make = Effect.gen(function* () {
     )
     for (const { ref, started } of snapshot) {
       if (ref.execId !== null || known.has(containerKey(ref))) continue
+      // One that cannot be read has no actor, and is a task all the same.
+      const stored = yield* Effect.result(store.task(ref.namespace, ref.containerId))
+      if (stored._tag === "Failure") {
+        yield* Effect.logWarning(
+          `what the shim holds of "${containerKey(ref)}" is left alone: ${stored.failure.message}`
+        )
+      }
+      if (stored._tag === "Failure" || Option.isSome(stored.success)) continue
       // Made for a daemon that did not live to write it down. One that runs is somebody's, whatever has become of the store.
       if (boot && !started) {
         yield* Effect.ignore(Effect.forkScoped(host.delete(ref)))

@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import * as Berth from "../../src/actors/Berth.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { Unavailable } from "../../src/schema/Errors.ts"
 import { ContainerId, ExecId, RuntimeName, Seq } from "../../src/schema/Ids.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import { Events } from "../../src/services/Events.ts"
@@ -223,6 +224,16 @@ describe("a daemon that comes back", () => {
         (yield* world.containers).map((name) => name.split("/").at(-1)),
         ["runs"]
       )
+    }))
+
+  test("leaves a created container alone whose task the store has and cannot read", () =>
+    Effect.gen(function* () {
+      yield* life(createdOf("web", forever))
+      const inner = yield* MetadataStore
+      const unreadable = new Unavailable({ what: "store", problem: "row default/web cannot be read", mend: null })
+      const damaged = { ...inner, tasks: Effect.succeed([]), task: () => Effect.fail(unreadable) }
+      yield* Effect.provideService(life(settled), MetadataStore, MetadataStore.of(damaged))
+      assert.strictEqual((yield* (yield* MockWorld).containers).length, 1)
     }))
 
   test("tells an exit for what was deleted but not yet written down", () =>
