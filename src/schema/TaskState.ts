@@ -52,7 +52,7 @@ const paths = {
   stderr: Schema.NullOr(Schema.String)
 }
 
-/** A task as stored. `autoRemove`: task and container delete themselves on exit. */
+/** A task as stored. `autoRemove`: task and container delete themselves on exit. `withContainer`: also where it does not come to be, for they were made together. */
 export const TaskRecord = Schema.Struct({
   namespace: Namespace,
   id: ContainerId,
@@ -61,6 +61,7 @@ export const TaskRecord = Schema.Struct({
   stdio: Stdio,
   paths: Schema.Struct(paths),
   autoRemove: Schema.Boolean,
+  withContainer: Schema.optionalKey(Schema.Literal(true)),
   oomCount: Schema.Int,
   createdAt: at,
   state: TaskState

@@ -226,6 +226,25 @@ describe("a daemon that comes back", () => {
       )
     }))
 
+  for (const commits of [0, 1, 2, 3, 4]) {
+    test(`finds nothing left of a run whose creation fails, ended after ${commits} commits`, () =>
+      Effect.gen(function* () {
+        const [inner, world] = [yield* MetadataStore, yield* MockWorld]
+        yield* world.onOperation("create", {}, { fail: failed("create", "no") })
+        let left = commits
+        const commit: typeof inner.commit = (...all) =>
+          Effect.suspend(() => (left-- > 0 ? inner.commit(...all) : Effect.never))
+        const run = Effect.gen(function* () {
+          const tasks = yield* Tasks
+          yield* Effect.forkDetach(Effect.ignore(Stream.runDrain(tasks.runStream({ id, spec: specOf(forever) }))))
+          yield* settled
+        })
+        yield* Effect.provideService(life(run), MetadataStore, MetadataStore.of({ ...inner, commit }))
+        yield* life(settled)
+        assert.deepStrictEqual([yield* inner.containers(namespace), yield* inner.tasks], [[], []])
+      }))
+  }
+
   test("leaves a created container alone whose task the store has and cannot read", () =>
     Effect.gen(function* () {
       yield* life(createdOf("web", forever))

@@ -167,9 +167,16 @@ describe("a deletion", () => {
     assert.deepStrictEqual(changes(step(treeOf(deleting), done)), ["DeleteTask"])
   })
 
-  it("by itself does not take the container of a task that could not be created", () => {
+  it("by itself does not take the container of a task that could not be created, unless they were made together", () => {
     const failed = step(treeOf(taskStates.Creating, {}, true), init(TaskMachine.Report.CreateFailed()))
     assert.deepStrictEqual([changes(failed), topics(failed)], [["DeleteTask"], []])
+    const { task, ...rest } = treeOf(taskStates.Creating, {}, true)
+    const both = { ...rest, task: { ...task, withContainer: true as const } }
+    const together = step(both, init(TaskMachine.Report.CreateFailed()))
+    assert.deepStrictEqual(
+      [changes(together), topics(together)],
+      [["DeleteTask", "DeleteContainer"], ["/containers/delete"]]
+    )
   })
 })
 
