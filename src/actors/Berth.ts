@@ -8,10 +8,8 @@ import * as EventFeed from "./EventFeed.ts"
 import * as Recovery from "./Recovery.ts"
 import * as TaskRegistry from "./TaskRegistry.ts"
 
-const tasks = TaskRegistry.layer.pipe(Layer.provide(ContainerRegistry.layer))
-
 /** Revives every stored task, then serves Containers, Tasks and Events. */
-export const layer = Layer.mergeAll(ContainerRegistry.layer, tasks, EventFeed.layer, Recovery.layer).pipe(
+export const layer = Layer.mergeAll(ContainerRegistry.layer, TaskRegistry.layer, EventFeed.layer, Recovery.layer).pipe(
   Layer.provide(Actors.layer),
   Layer.provide(ContainerEdits.layer),
   Layer.provide(EventBus.layer)

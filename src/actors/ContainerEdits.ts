@@ -9,12 +9,15 @@ import type { Payload } from "../schema/Events.ts"
 import type { ContainerId, Namespace } from "../schema/Ids.ts"
 import { EventBus } from "../services/EventBus.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
+import { makeTurns } from "../services/Turns.ts"
 
 const make = Effect.gen(function* () {
   const bus = yield* EventBus
   const store = yield* MetadataStore
   const oneAtATime = yield* Semaphore.make(1)
   return {
+    /** A deletion with its log, or the beginning of a task with one: by container key, so that neither finds the other half-way. */
+    inTurn: makeTurns(),
     /** The container as stored, with its new time of change. */
     edit: Effect.fnUntraced(function* (
       namespace: Namespace,

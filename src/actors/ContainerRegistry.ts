@@ -2,36 +2,30 @@
  * `Containers` over the store. Containers are data without a life of their own, so they need no actor: every change is one transaction, and what must not
  * happen together (deleting a container while a task of it begins) the store refuses.
  */
-import { DateTime, Effect, Layer, Option } from "effect"
-import type { Container, ContainerPatch, NewContainer } from "../schema/Container.ts"
+import { Effect, Layer, Option } from "effect"
+import type { ContainerPatch, NewContainer } from "../schema/Container.ts"
 import { NotFound } from "../schema/Errors.ts"
 import type { Payload } from "../schema/Events.ts"
 import * as Filter from "../schema/Filter.ts"
-import type { ContainerId, Namespace } from "../schema/Ids.ts"
-import type { OciSpec } from "../schema/OciSpec.ts"
+import { containerKey } from "../schema/Ids.ts"
+import type { ContainerId } from "../schema/Ids.ts"
 import type { ListRequest } from "../schema/Requests.ts"
-import { Config } from "../services/Config.ts"
 import { Containers } from "../services/Containers.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
-import { OciRuntime } from "../services/OciRuntime.ts"
 import { OutputLog } from "../services/OutputLog.ts"
+import { Actors } from "./Actors.ts"
 import { ContainerEdits } from "./ContainerEdits.ts"
+import * as NewContainers from "./NewContainers.ts"
 
 const make = Effect.gen(function* () {
+  const actors = yield* Actors
   const bus = yield* EventBus
-  const config = yield* Config
+  const { compose, withCgroup } = yield* NewContainers.make
   const edits = yield* ContainerEdits
   const outputLog = yield* OutputLog
-  const runtime = yield* OciRuntime
   const store = yield* MetadataStore
-
-  /** A flat name of its own in every hierarchy. Ids contain no `--`, so no two containers can share one. */
-  const withCgroup = (spec: OciSpec, namespace: Namespace, id: ContainerId): OciSpec =>
-    spec.linux?.cgroupsPath === undefined
-      ? { ...spec, linux: { ...spec.linux, cgroupsPath: `/${config.cgroupPrefix}--${namespace}--${id}` } }
-      : spec
 
   const get = Effect.fn("Containers.get")(function* (id: ContainerId) {
     const found = yield* store.container(yield* CurrentNamespace, id)
@@ -39,24 +33,8 @@ const make = Effect.gen(function* () {
   })
 
   const create = Effect.fn("Containers.create")(function* (request: NewContainer) {
-    const namespace = yield* CurrentNamespace
-    const driver = yield* runtime.driver(request.runtime?.name ?? config.runtime)
-    const now = yield* DateTime.now
-    const container: Container = {
-      namespace,
-      id: request.id,
-      labels: request.labels ?? {},
-      runtime: { name: driver.info.name, options: request.runtime?.options ?? {} },
-      spec: withCgroup(request.spec, namespace, request.id),
-      snapshotKey: request.snapshotKey ?? null,
-      snapshotter: request.snapshotter ?? null,
-      createdAt: now,
-      updatedAt: now,
-      extensions: request.extensions ?? {}
-    }
-    const { id, labels, runtime: used } = container
-    const payload: Payload = { topic: "/containers/create", event: { id, runtime: used, labels } }
-    yield* bus.commit([Change.InsertContainer({ container })], [{ namespace, payload }])
+    const { container, event } = yield* compose(request)
+    yield* bus.commit([Change.InsertContainer({ container })], [event])
     return container
   })
 
@@ -87,9 +65,16 @@ const make = Effect.gen(function* () {
   const remove = Effect.fn("Containers.delete")(function* (id: ContainerId) {
     const namespace = yield* CurrentNamespace
     const payload: Payload = { topic: "/containers/delete", event: { id } }
-    yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
-    // Of a create that was cut off before it was written down a log may be left, which nobody else knows of.
-    yield* outputLog.remove({ namespace, containerId: id, execId: null })
+    const ref = { namespace, containerId: id, execId: null }
+    const key = containerKey(ref)
+    yield* edits.inTurn(
+      key,
+      Effect.gen(function* () {
+        yield* bus.commit([Change.DeleteContainer({ namespace, id })], [{ namespace, payload }])
+        // Of a create that was cut off before it was written down a log may be left, which nobody else knows of.
+        if (!actors.operations.strangers.has(key)) yield* outputLog.remove(ref)
+      })
+    )
   })
 
   return Containers.of({ create, get, list, update, delete: remove })

@@ -2,7 +2,7 @@
  * Keeps actors and host agreeing. At boot it revives an actor for every stored task; then it watches the host for as long as the daemon lives: a snapshot
  * settles what each task missed, later events are passed on. When the host dies it watches the next one.
  */
-import { Cause, DateTime, Deferred, Effect, Exit, Layer, Schedule, Stream } from "effect"
+import { Cause, DateTime, Deferred, Effect, Exit, Layer, Option, Stream } from "effect"
 import type { HostedRecord, HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -52,6 +52,8 @@ export const settle = (
   const { state } = task
   switch (state._tag) {
     case "Creating":
+      // One that runs was never asked to: it was there before, and its name was taken.
+      if (record?.started === true) return [{ execId: null, input: Report.CreateFailed() }]
       // Whoever asked has been told that it failed.
       return [{ execId: null, input: TaskMachine.Command.Delete({ force: true }) }]
     case "Deleting":
@@ -97,6 +99,9 @@ const late = (change: Extract<HostEvent, { readonly _tag: "Changed" }>["change"]
   }
 }
 
+/** Milliseconds between two watches: twice as many after each that does not come so far as to bring a snapshot, for each may cost the start of a shim. */
+const [firstPause, longestPause] = [100, 5_000]
+
 /** States in which an operation is waiting for the host's answer. */
 const underWay: ReadonlySet<TaskState["_tag"]> = new Set(["Creating", "Starting", "Pausing", "Resuming", "Deleting"])
 
@@ -113,6 +118,8 @@ const make = Effect.gen(function* () {
   const host = yield* ProcessHost
   const store = yield* MetadataStore
   const settled = yield* Deferred.make<void>()
+  /** Watches since the last that brought a snapshot. */
+  let futile = 0
 
   /** What there was before the snapshot was asked for: of what came later it need know nothing. */
   type Before = ReadonlyArray<readonly [TaskActor, Tree]>
@@ -145,15 +152,28 @@ const make = Effect.gen(function* () {
     )
     for (const { ref, started } of snapshot) {
       if (ref.execId !== null || known.has(containerKey(ref))) continue
+      // One that cannot be read has no actor, and is a task all the same.
+      const stored = yield* Effect.result(store.task(ref.namespace, ref.containerId))
+      if (stored._tag === "Failure") {
+        yield* Effect.logWarning(
+          `what the shim holds of "${containerKey(ref)}" is left alone: ${stored.failure.message}`
+        )
+      }
+      if (stored._tag === "Failure" || Option.isSome(stored.success)) continue
       // Made for a daemon that did not live to write it down. One that runs is somebody's, whatever has become of the store.
-      if (boot && !started) yield* Effect.ignore(Effect.forkScoped(host.delete(ref)))
-      else yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)
+      if (boot && !started) {
+        yield* Effect.ignore(Effect.forkScoped(host.delete(ref)))
+        continue
+      }
+      actors.operations.strangers.add(containerKey(ref))
+      yield* Effect.logWarning(`the shim holds "${containerKey(ref)}", of which the store knows nothing`)
     }
   })
 
   const onEvent = (before: Before, boot: boolean) =>
     Effect.fnUntraced(function* (event: HostEvent) {
       if (event._tag === "Snapshot") {
+        futile = 0
         yield* onSnapshot(event.records, before, boot)
         return yield* Deferred.succeed(settled, undefined)
       }
@@ -189,7 +209,8 @@ const make = Effect.gen(function* () {
         ? Effect.logWarning("the watch of the shim ended, beginning anew", told(end.cause))
         : Effect.void
     ),
-    Effect.repeat(Schedule.spaced("100 millis")),
+    Effect.andThen(Effect.suspend(() => Effect.sleep(Math.min(firstPause * 2 ** futile++, longestPause)))),
+    Effect.forever,
     Effect.forkScoped
   )
   // Nobody is served before: a task that is made meanwhile would look like one that was left half-made.

@@ -44,7 +44,7 @@ export type Report = Data.TaggedEnum<{
   UpdateDone: { readonly result: UpdateResult }
   DeleteDone: { readonly exit: Exit | null }
   DeleteFailed: {}
-  /** It is time to remove what removes itself and could not be removed. */
+  /** It is time to remove what nobody else removes and could not be removed. */
   DeleteDue: {}
   Exited: { readonly exit: Exit }
   /** `count`: all kills for want of memory so far. */
@@ -277,11 +277,16 @@ const deleting = (facts: Facts, state: Of<"Deleting">, input: Input): Next => {
       return go({ _tag: "Deleted", exit: last }, [...end, deleted(facts, identity, last)])
     }
     case "DeleteFailed":
-      // Something may be left of what was never known, so it is not gone: another deletion may end better.
-      if (identity === null) return stay(state)
-      if (exit !== null) return facts.autoRemove ? again(state, identity, exit) : go(ended(state, identity, exit))
+      // Something may be left of what was never known, so it is not gone, and nobody else may ever ask for it.
+      if (identity === null) return later(state, state.failedRemovals)
+      if (exit !== null)
+        return facts.autoRemove
+          ? later(ended(state, identity, exit), state.failedRemovals)
+          : go(ended(state, identity, exit))
       if (startedAt === null) return go({ _tag: "Created", identity })
       return go({ _tag: state.paused === true ? "Paused" : "Running", identity, startedAt })
+    case "DeleteDue":
+      return identity === null ? go(state, [], Operation.Delete()) : stay(state)
     case "Signal":
       return exit === null ? go(state, [], signalling(input)) : finished(state)
     case "Delete":
@@ -335,15 +340,13 @@ const ended = ({ startedAt }: Of<"Deleting">, identity: Identity, exit: Exit): O
 const firstPatience = 1_000
 const longestPatience = 60_000
 
-/** What removes itself has nobody else to remove it: it is tried again, after twice as long each time. */
-const again = (state: Of<"Deleting">, identity: Identity, exit: Exit): Next => {
-  const before = state.failedRemovals ?? 0
-  return go(
-    { ...ended(state, identity, exit), failedRemovals: before + 1 },
+/** What has nobody else to remove it is tried again, after twice as long each time. */
+const later = (state: Of<"Stopped"> | Of<"Deleting">, before = 0): Next =>
+  go(
+    { ...state, failedRemovals: before + 1 },
     [],
     Operation.DeleteLater({ milliseconds: Math.min(firstPatience * 2 ** before, longestPatience) })
   )
-}
 
 const exited = (facts: Facts, exit: Exit): Payload => ({
   topic: "/tasks/exit",

@@ -3,6 +3,7 @@ import { Cause, DateTime, Effect, Result, Schedule } from "effect"
 import type { BerthError } from "../schema/Errors.ts"
 import { Internal } from "../schema/Errors.ts"
 import type { ContainerRef, CreateRequest } from "../schema/Host.ts"
+import { containerKey } from "../schema/Ids.ts"
 import type { ProcessRef } from "../schema/Ids.ts"
 import type { ProcessRecord } from "../schema/TaskState.ts"
 import { OutputLog } from "../services/OutputLog.ts"
@@ -52,6 +53,8 @@ export const make = Effect.gen(function* () {
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
   const update = yield* LimitUpdate.make
+  /** Containers that the host holds and the store does not know. */
+  const strangers = new Set<string>()
   const {
     DeleteDone,
     DeleteDue,
@@ -64,14 +67,20 @@ export const make = Effect.gen(function* () {
     StartFailed
   } = TaskMachine.Report
 
+  /** Its answer may have been lost on the way: the store has no such task, so the host may not keep one. */
+  const undo = (request: CreateRequest) =>
+    Effect.andThen(
+      Effect.ignore(untilAnswered(host.delete({ namespace: request.namespace, containerId: request.containerId }))),
+      outputLog.remove({ ...request, execId: null })
+    )
+  /** What the host has under that name was there before: it may run, of a store that was lost, and its log is not ours. */
+  const spare = (request: CreateRequest) => Effect.sync(() => void strangers.add(containerKey(request)))
+
   const create = (request: CreateRequest): Effect.Effect<Outcome> =>
     host.create(request).pipe(
       Effect.map(({ bundle, identity }) => reported(toInit(TaskMachine.Report.CreateDone({ identity, bundle })))),
-      // Its answer may have been lost on the way: the store has no such task, so the host may not keep one.
-      Effect.tapError(() =>
-        Effect.ignore(untilAnswered(host.delete({ namespace: request.namespace, containerId: request.containerId })))
-      ),
-      Effect.tapError(() => outputLog.remove({ ...request, execId: null })),
+      Effect.tap(() => Effect.sync(() => void strangers.delete(containerKey(request)))),
+      Effect.tapError((error) => (error._tag === "AlreadyExists" ? spare(request) : undo(request))),
       orElse([toInit(TaskMachine.Report.CreateFailed())])
     )
 
@@ -155,5 +164,5 @@ export const make = Effect.gen(function* () {
     }
   }
 
-  return { create, perform }
+  return { create, perform, strangers }
 })

@@ -1,7 +1,10 @@
 /** All task actors of this daemon, and `Tasks` over them: the only way in from outside. */
 import { DateTime, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
+import type { NewContainer } from "../schema/Container.ts"
+import type { BerthError } from "../schema/Errors.ts"
 import { AlreadyExists, Internal, InvalidArgument, NotFound, WaitTimeout } from "../schema/Errors.ts"
 import * as Filter from "../schema/Filter.ts"
+import { containerKey } from "../schema/Ids.ts"
 import type { ContainerId, ExecId } from "../schema/Ids.ts"
 import { withConsoleSize } from "../schema/OciSpec.ts"
 import type { OciProcess, OciSpec } from "../schema/OciSpec.ts"
@@ -28,7 +31,6 @@ import { toProcess, toTask } from "../schema/TaskState.ts"
 import * as StopWishes from "../schema/StopWishes.ts"
 import { CurrentNamespace } from "../services/CurrentNamespace.ts"
 import { EventBus } from "../services/EventBus.ts"
-import { Containers } from "../services/Containers.ts"
 import { Change, MetadataStore } from "../services/MetadataStore.ts"
 import { OutputLog } from "../services/OutputLog.ts"
 import { ProcessHost } from "../services/ProcessHost.ts"
@@ -36,6 +38,8 @@ import { Tasks } from "../services/Tasks.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import { addressee, ambiguity } from "./Addressee.ts"
 import { Actors } from "./Actors.ts"
+import { ContainerEdits } from "./ContainerEdits.ts"
+import * as NewContainers from "./NewContainers.ts"
 import * as StdioRules from "./StdioRules.ts"
 import { makeTaskAccounts } from "./TaskAccounts.ts"
 import * as TaskClean from "./TaskClean.ts"
@@ -55,10 +59,14 @@ const sized = (process: OciProcess, size: TerminalSize | undefined) => withConso
 const sizedSpec = (spec: OciSpec, size: TerminalSize | undefined): OciSpec =>
   spec.process === undefined ? spec : { ...spec, process: sized(spec.process, size) }
 
+/** A container that is to be stored with its task. */
+type Fresh = Effect.Success<ReturnType<Effect.Success<typeof NewContainers.make>["compose"]>>
+
 const make = Effect.gen(function* () {
   const actors = yield* Actors
+  const edits = yield* ContainerEdits
+  const newContainers = yield* NewContainers.make
   const bus = yield* EventBus
-  const containers = yield* Containers
   const store = yield* MetadataStore
   const host = yield* ProcessHost
   const outputLog = yield* OutputLog
@@ -75,45 +83,77 @@ const make = Effect.gen(function* () {
     return { actor, ref: { namespace: task.namespace, containerId: id, execId: execId ?? null } }
   })
 
-  const create = Effect.fn("Tasks.create")(function* (request: CreateTask) {
+  /** Stores the task, with its container where that is made together with it, and begins the creation; gives what to wait for. */
+  const begin = Effect.fnUntraced(function* (request: CreateTask, fresh: Fresh | null) {
     const namespace = yield* CurrentNamespace
     const { id } = request
-    const container = yield* store.container(namespace, id)
-    if (Option.isNone(container)) return yield* new NotFound({ kind: "container", id })
-    if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
-    const { runtime, spec } = container.value
-    const stdio = yield* StdioRules.vetted(request.stdio, spec.process?.terminal === true)
-    const logFile =
-      stdio.log._tag === "json" ? yield* outputLog.prepare({ namespace, containerId: id, execId: null }) : null
-    const terminal = spec.process?.terminal === true
-    const record: TaskRecord = {
-      namespace,
-      id,
-      runtime: runtime.name,
-      terminal,
-      stdio,
-      paths: StdioRules.paths(stdio, logFile, terminal),
-      autoRemove: request.autoRemove ?? false,
-      oomCount: 0,
-      createdAt: yield* DateTime.now,
-      state: { _tag: "Creating", exit: null }
-    }
-    const order = actors.operations.create({
-      namespace,
-      containerId: id,
-      runtime: runtime.name,
-      spec: sizedSpec(spec, request.size),
-      stdio,
-      logFile
-    })
-    // A caller that goes away in between would leave a task without an actor.
-    return yield* Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        yield* bus.commit([Change.InsertTask({ record })], [])
-        const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
-        return toTask((yield* restore(yield* actor.begin(order))).task)
+    const ref = { namespace, containerId: id, execId: null }
+    const key = containerKey(ref)
+    const prepared = Effect.gen(function* () {
+      const known = yield* store.container(namespace, id)
+      if (fresh !== null && Option.isSome(known)) return yield* new AlreadyExists({ kind: "container", id })
+      const container = fresh?.container ?? Option.getOrUndefined(known)
+      if (container === undefined) return yield* new NotFound({ kind: "container", id })
+      if (actors.get(namespace, id) !== undefined) return yield* new AlreadyExists({ kind: "task", id })
+      const { runtime, spec } = container
+      const terminal = spec.process?.terminal === true
+      const stdio = yield* StdioRules.vetted(request.stdio, terminal)
+      const logFile = stdio.log._tag === "json" ? yield* outputLog.prepare(ref) : null
+      const record: TaskRecord = {
+        namespace,
+        id,
+        runtime: runtime.name,
+        terminal,
+        stdio,
+        paths: StdioRules.paths(stdio, logFile, terminal),
+        autoRemove: request.autoRemove ?? false,
+        ...(fresh === null ? {} : { withContainer: true }),
+        oomCount: 0,
+        createdAt: yield* DateTime.now,
+        state: { _tag: "Creating", exit: null }
+      }
+      const order = actors.operations.create({
+        namespace,
+        containerId: id,
+        runtime: runtime.name,
+        spec: sizedSpec(spec, request.size),
+        stdio,
+        logFile
       })
+      return { order, record }
+    })
+    /** Of a container that is not to be nobody will remove the log. */
+    const unlogged = (error: BerthError) =>
+      fresh === null || error._tag === "AlreadyExists" || actors.operations.strangers.has(key)
+        ? Effect.void
+        : outputLog.remove(ref)
+    const inserted = fresh === null ? [] : [Change.InsertContainer({ container: fresh.container })]
+    return yield* Effect.uninterruptibleMask((restore) =>
+      edits.inTurn(
+        key,
+        Effect.gen(function* () {
+          const { order, record } = yield* restore(prepared)
+          yield* Effect.tapError(
+            bus.commit([...inserted, Change.InsertTask({ record })], fresh === null ? [] : [fresh.event]),
+            unlogged
+          )
+          const actor = yield* actors.spawn({ task: record, execs: new Map(), held: null })
+          return { created: Effect.map(yield* actor.begin(order), ({ task }) => toTask(task)) }
+        })
+      )
     )
+  })
+
+  // A caller that goes away in between would leave a task without an actor.
+  const create = Effect.fn("Tasks.create")((request: CreateTask) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(begin(request, null)), ({ created }) => restore(created))
+    )
+  )
+
+  /** Container and task in one, so that neither is there without the other whenever the daemon ends. */
+  const createBoth = Effect.fnUntraced(function* (container: NewContainer, request: CreateTask) {
+    return yield* begin(request, yield* newContainers.compose(container))
   })
 
   const command = (name: string, input: TaskMachine.Command) =>
@@ -290,7 +330,7 @@ const make = Effect.gen(function* () {
   const clean = TaskClean.make(actors, remove)
 
   return Tasks.of({
-    ...TaskRun.make(containers, { create, start, wait, output, writeStdin, closeStdin }, clean),
+    ...TaskRun.make({ createBoth, start, wait, output, writeStdin, closeStdin }, clean),
     create,
     start,
     get: Effect.fn("Tasks.get")(function* (id: ContainerId) {

@@ -136,7 +136,7 @@ const transit = (tree: Tree, input: TaskMachine.Input): Step => {
   const changed = next.state !== task.state || oomCount !== task.oomCount
   const record: TaskRecord = changed ? { ...task, state: next.state, oomCount } : task
   const removed = next.state._tag === "Deleted" && task.state._tag !== "Deleted"
-  const container = removed && task.autoRemove && task.state._tag !== "Creating"
+  const container = removed && task.autoRemove && (task.state._tag !== "Creating" || task.withContainer === true)
   const at = { namespace: task.namespace, id: task.id }
   return {
     tree: { ...tree, task: record },

@@ -185,5 +185,8 @@ export const mend = (error: BerthError): string | null => {
   if (error._tag === "FailedPrecondition" && error.operation.startsWith("delete container ")) {
     return '"berth rm -f" deletes both'
   }
+  if (error._tag === "AlreadyExists" && error.kind === "task") {
+    return 'choose another id, or delete the old one; "berth doctor" tells of one that is not listed'
+  }
   return mends[error._tag] ?? null
 }

@@ -18,7 +18,7 @@ const held = { exit: Schema.NullOr(Exit) }
 const live = { identity: Identity, startedAt: at }
 /** What it was before: what had not begun has no identity, what was never started no time. */
 const deleting = { identity: Schema.NullOr(Identity), startedAt: Schema.NullOr(at), ...held }
-/** How often the removal of a task that removes itself has failed so far. */
+/** How often the removal of a task that removes itself, or was only half-made, has failed so far. */
 const removing = { failedRemovals: Schema.optionalKey(Schema.Int) }
 
 export const TaskState = Schema.TaggedUnion({
@@ -52,7 +52,7 @@ const paths = {
   stderr: Schema.NullOr(Schema.String)
 }
 
-/** A task as stored. `autoRemove`: task and container delete themselves on exit. */
+/** A task as stored. `autoRemove`: task and container delete themselves on exit. `withContainer`: also where it does not come to be, for they were made together. */
 export const TaskRecord = Schema.Struct({
   namespace: Namespace,
   id: ContainerId,
@@ -61,6 +61,7 @@ export const TaskRecord = Schema.Struct({
   stdio: Stdio,
   paths: Schema.Struct(paths),
   autoRemove: Schema.Boolean,
+  withContainer: Schema.optionalKey(Schema.Literal(true)),
   oomCount: Schema.Int,
   createdAt: at,
   state: TaskState

@@ -48,7 +48,7 @@ export class MetadataStore extends Context.Service<
       events: ReadonlyArray<NewEvent>
     ) => Effect.Effect<ReadonlyArray<Event>, CommitFailure>
     readonly container: (namespace: Namespace, id: ContainerId) => Effect.Effect<Option.Option<Container>, StoreFailure>
-    /** By id; of one namespace. */
+    /** By id; of one namespace. What cannot be read is logged and left out, so that the others are read. */
     readonly containers: (namespace: Namespace) => Effect.Effect<ReadonlyArray<Container>, StoreFailure>
     /** One task with its processes, or all of every namespace: what an actor starts from. */
     readonly task: (

@@ -1,7 +1,7 @@
 /** A host that dies under a living daemon, as a shim may: what is told when it is found again, and what is not disturbed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger } from "effect"
-import type { Scope } from "effect"
+import type { Duration, Scope } from "effect"
 import { Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Berth from "../../src/actors/Berth.ts"
@@ -143,5 +143,35 @@ describe("a host that is lost while the daemon lives", () => {
         }),
         services
       )
+    }))
+
+  test("is looked for less and less often while it cannot be found, and at once again after it was", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      const lost = Stream.fail(new ShimLost({ problem: "it does not start" }))
+      let watches = 0
+      let found = true
+      const watch = Stream.suspend(() => {
+        watches++
+        return found ? Stream.concat(Stream.take(host.watch, 1), lost) : lost
+      })
+      yield* Layer.build(Layer.fresh(Berth.layer)).pipe(
+        Effect.provideService(ProcessHost, ProcessHost.of({ ...host, watch }))
+      )
+      const watchesWithin = (duration: Duration.Input) =>
+        Effect.gen(function* () {
+          const before = watches
+          yield* TestClock.adjust(duration)
+          yield* settled
+          return watches - before
+        })
+      yield* settled
+      assert.isAtLeast(yield* watchesWithin("1 second"), 9)
+      found = false
+      assert.isAtMost(yield* watchesWithin("10 seconds"), 9)
+      assert.strictEqual(yield* watchesWithin("1 minute"), 12)
+      found = true
+      yield* watchesWithin("5 seconds")
+      assert.isAtLeast(yield* watchesWithin("1 second"), 9)
     }))
 })

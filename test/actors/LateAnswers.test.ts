@@ -9,6 +9,7 @@ import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import type { Events } from "../../src/services/Events.ts"
 import { MemoryOutput } from "../../src/services/MemoryOutput.ts"
+import { OutputLog } from "../../src/services/OutputLog.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
@@ -160,6 +161,54 @@ it.effect("a half-made task that could not be removed is still there, and can be
   )
 })
 
+it.effect(
+  "a half-made task that could not be removed is tried again by itself, and clean says why it cannot be",
+  () => {
+    let fails = true
+    return on(
+      (host) => ({
+        create: () => Effect.never,
+        delete: (ref) =>
+          fails ? Effect.fail(new Unavailable({ what: "runtime", problem: "gone", mend: null })) : host.delete(ref)
+      }),
+      Effect.gen(function* () {
+        const tasks = yield* Tasks
+        yield* containerOf("web", ...forever)
+        yield* waits("create", Effect.ignore(tasks.create({ id })))
+        assert.match(yield* atOnce("clean", failure(tasks.clean(id))), /^Unavailable/)
+        const both = yield* Effect.forEach(["one", "other"], (name) => waits(name, failure(tasks.clean(id))))
+        yield* TestClock.adjust("3 seconds")
+        for (const each of both) assert.match(yield* atOnce("clean", Fiber.join(each)), /^Unavailable/)
+        fails = false
+        yield* TestClock.adjust("1 minute")
+        assert.match(yield* failure(status), /^NotFound/)
+      })
+    )
+  }
+)
+
+it.effect("a run ends though its container cannot be removed, which goes on", () => {
+  let hangs = true
+  return on(
+    (host) => ({
+      create: () => Effect.never,
+      delete: (ref) => Effect.suspend(() => (hangs ? Effect.never : host.delete(ref)))
+    }),
+    Effect.gen(function* () {
+      const tasks = yield* Tasks
+      const spec = { ociVersion: "1.0.2", process: { args: forever, cwd: "/" }, root: { path: "/rootfs" } }
+      const run = yield* Effect.forkDetach(Stream.runDrain(tasks.runStream({ id, spec })))
+      yield* settled
+      const ending = yield* waits("interrupt", Fiber.interrupt(run))
+      yield* TestClock.adjust("15 seconds")
+      yield* atOnce("interrupt", Fiber.join(ending))
+      hangs = false
+      yield* atOnce("delete", tasks.delete({ id, force: true }))
+      assert.match(yield* failure(status), /^NotFound/)
+    })
+  )
+})
+
 it.effect("the log of a create that was cut off before it was written down goes with its container", () =>
   Effect.gen(function* () {
     const { append, outputLog } = yield* MemoryOutput
@@ -171,4 +220,27 @@ it.effect("the log of a create that was cut off before it was written down goes 
     yield* (yield* Containers).delete(id)
     assert.strictEqual(yield* kept, 0)
   }).pipe(Effect.provide(whole().pipe(quiet)))
+)
+
+it.effect("a log that is being removed with its container is not that of the next one of that name", () =>
+  Effect.gen(function* () {
+    const inner = yield* OutputLog
+    const calls: Array<string> = []
+    const note = (call: string) => Effect.sync(() => void calls.push(call))
+    const slow = OutputLog.of({
+      ...inner,
+      prepare: (ref) => Effect.tap(inner.prepare(ref), () => note("prepare")),
+      remove: (ref) => Effect.delay(Effect.andThen(inner.remove(ref), note("remove")), "20 millis")
+    })
+    const services = yield* Layer.build(Layer.fresh(Berth.layer)).pipe(Effect.provideService(OutputLog, slow))
+    yield* Effect.gen(function* () {
+      yield* containerOf("web", ...forever)
+      const deletion = yield* waits("delete", (yield* Containers).delete(id))
+      const next = yield* waits("create", createdOf("web", forever))
+      yield* TestClock.adjust("1 second")
+      yield* atOnce("delete", Fiber.join(deletion))
+      yield* atOnce("create", Fiber.join(next))
+      assert.deepStrictEqual([calls, yield* status], [["remove", "prepare"], "created"])
+    }).pipe(Effect.provideContext(services))
+  }).pipe(Effect.provide(ground().pipe(quiet)))
 )

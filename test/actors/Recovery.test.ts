@@ -5,6 +5,7 @@ import { TestClock } from "effect/testing"
 import * as Berth from "../../src/actors/Berth.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { Unavailable } from "../../src/schema/Errors.ts"
 import { ContainerId, ExecId, RuntimeName, Seq } from "../../src/schema/Ids.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import { Events } from "../../src/services/Events.ts"
@@ -223,6 +224,35 @@ describe("a daemon that comes back", () => {
         (yield* world.containers).map((name) => name.split("/").at(-1)),
         ["runs"]
       )
+    }))
+
+  for (const commits of [0, 1, 2, 3, 4]) {
+    test(`finds nothing left of a run whose creation fails, ended after ${commits} commits`, () =>
+      Effect.gen(function* () {
+        const [inner, world] = [yield* MetadataStore, yield* MockWorld]
+        yield* world.onOperation("create", {}, { fail: failed("create", "no") })
+        let left = commits
+        const commit: typeof inner.commit = (...all) =>
+          Effect.suspend(() => (left-- > 0 ? inner.commit(...all) : Effect.never))
+        const run = Effect.gen(function* () {
+          const tasks = yield* Tasks
+          yield* Effect.forkDetach(Effect.ignore(Stream.runDrain(tasks.runStream({ id, spec: specOf(forever) }))))
+          yield* settled
+        })
+        yield* Effect.provideService(life(run), MetadataStore, MetadataStore.of({ ...inner, commit }))
+        yield* life(settled)
+        assert.deepStrictEqual([yield* inner.containers(namespace), yield* inner.tasks], [[], []])
+      }))
+  }
+
+  test("leaves a created container alone whose task the store has and cannot read", () =>
+    Effect.gen(function* () {
+      yield* life(createdOf("web", forever))
+      const inner = yield* MetadataStore
+      const unreadable = new Unavailable({ what: "store", problem: "row default/web cannot be read", mend: null })
+      const damaged = { ...inner, tasks: Effect.succeed([]), task: () => Effect.fail(unreadable) }
+      yield* Effect.provideService(life(settled), MetadataStore, MetadataStore.of(damaged))
+      assert.strictEqual((yield* (yield* MockWorld).containers).length, 1)
     }))
 
   test("tells an exit for what was deleted but not yet written down", () =>

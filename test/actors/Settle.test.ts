@@ -49,7 +49,13 @@ describe("settle", () => {
     })
 
     const table: Record<TaskState["_tag"], Record<keyof typeof held, ReadonlyArray<string>>> = {
-      Creating: always("Force"),
+      // What was started is not what was to be created: it is spared.
+      Creating: {
+        ...always("Force"),
+        started: ["CreateFailed"],
+        paused: ["CreateFailed"],
+        ended: ["CreateFailed"]
+      },
       Created: {
         absent: [unknown],
         made: nothing,

@@ -236,6 +236,8 @@ const table: Record<string, Record<string, string>> = {
     Delete: "refused: created stopped",
     Force: "- (Cancel Delete)",
     DeleteDone: "Deleted",
+    DeleteFailed: "Deleting (DeleteLater)",
+    DeleteDue: "- (Delete)",
     "*": "-"
   },
   Deleted: {

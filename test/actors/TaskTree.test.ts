@@ -167,9 +167,16 @@ describe("a deletion", () => {
     assert.deepStrictEqual(changes(step(treeOf(deleting), done)), ["DeleteTask"])
   })
 
-  it("by itself does not take the container of a task that could not be created", () => {
+  it("by itself does not take the container of a task that could not be created, unless they were made together", () => {
     const failed = step(treeOf(taskStates.Creating, {}, true), init(TaskMachine.Report.CreateFailed()))
     assert.deepStrictEqual([changes(failed), topics(failed)], [["DeleteTask"], []])
+    const { task, ...rest } = treeOf(taskStates.Creating, {}, true)
+    const both = { ...rest, task: { ...task, withContainer: true as const } }
+    const together = step(both, init(TaskMachine.Report.CreateFailed()))
+    assert.deepStrictEqual(
+      [changes(together), topics(together)],
+      [["DeleteTask", "DeleteContainer"], ["/containers/delete"]]
+    )
   })
 })
 
@@ -273,6 +280,7 @@ describe("whatever the order of inputs", () => {
     TaskMachine.Report.ResumeFailed(),
     TaskMachine.Report.DeleteDone({ exit: exitOf("web", 137) }),
     TaskMachine.Report.DeleteFailed(),
+    TaskMachine.Report.DeleteDue(),
     TaskMachine.Report.Oom({ count: 1 }),
     TaskMachine.Report.Oom({ count: 2 }),
     ...exits("web").map((exit) => TaskMachine.Report.Exited({ exit }))

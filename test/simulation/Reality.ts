@@ -28,8 +28,6 @@ export const compare = (ledger: Ledger, { world }: Machine): ReadonlyArray<strin
     const alive = procs.some(({ kind }) => kind === "init")
     const found = container === undefined || !alive ? "gone" : container.paused ? "paused" : container.status
     const allowed = expected[state._tag]
-    // The deletion of something half-made that failed is the next one's to finish.
-    if (state._tag === "Deleting" && state.identity === null) continue
     if (allowed === null) wrong.push(`${id} is still ${state._tag}`)
     else if (!allowed.includes(found)) wrong.push(`${id} is ${state._tag}, and its init is ${found}`)
     if (state._tag === "Stopped" && autoRemove) wrong.push(`${id} removes itself, and is still there`)

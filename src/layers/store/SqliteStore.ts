@@ -162,7 +162,10 @@ export const make = Effect.fnUntraced(function* (retention: Retention, diskLimit
       function* (namespace) {
         const rows = yield* sql<{ readonly id: string; readonly record: unknown }>`
         SELECT id, record FROM containers WHERE namespace = ${namespace} ORDER BY id`
-        return yield* Effect.forEach(rows, ({ id, record }) => Rows.readContainer(record, `${namespace}/${id}`))
+        const read = yield* Effect.forEach(rows, ({ id, record }) =>
+          Effect.catch(Effect.asSome(Rows.readContainer(record, `${namespace}/${id}`)), leftOut)
+        )
+        return read.flatMap(Option.toArray)
       },
       Effect.catchTag("SqlError", failed)
     ),

@@ -26,9 +26,9 @@ const text = new TextDecoder()
 export class FakeDaemon extends FakeContainers {
   readonly tasks: Tasks["Service"] = Tasks.of({
     ...TaskRun.make(
-      this.containers,
       {
-        create: (request) => this.tasks.create(request),
+        createBoth: (container, request) =>
+          Effect.as(this.containers.create(container), { created: this.tasks.create(request) }),
         start: (id) => this.tasks.start(id),
         wait: (request) => this.tasks.wait(request),
         output: (request) => this.tasks.output(request),
@@ -37,7 +37,11 @@ export class FakeDaemon extends FakeContainers {
       },
       (id) => {
         const task = this.entries.get(id)?.task
-        return task == null ? Effect.succeed(null) : this.tasks.delete({ id, force: true })
+        const removed = task == null ? Effect.succeed(null) : this.tasks.delete({ id, force: true })
+        return Effect.ensuring(
+          removed,
+          Effect.sync(() => void this.entries.delete(id))
+        )
       }
     ),
     create: (request) =>

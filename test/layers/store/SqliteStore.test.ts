@@ -190,7 +190,10 @@ describe("SqliteStore", () => {
               assert.include(error.message, `row ${row} of table ${table} cannot be read`)
             }
           names("default/db", "containers")(yield* Effect.flip(store.container(ns, ContainerId.make("db"))))
-          names("default/db", "containers")(yield* Effect.flip(store.containers(ns)))
+          assert.deepStrictEqual(
+            (yield* store.containers(ns)).map(({ id }) => id),
+            ["odd", "web"]
+          )
           names("default/web", "tasks")(yield* Effect.flip(store.task(ns, ContainerId.make("web"))))
           names("2", "events")(yield* Effect.flip(store.events(origin, 10)))
           assert.isTrue(Option.isSome(yield* store.container(ns, ContainerId.make("odd"))))
