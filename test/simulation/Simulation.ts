@@ -2,7 +2,7 @@
  * One seed: a berth whose daemon and host die and come back over one machine and one store, clients that ask for everything at once, and faults; then calm, in which
  * everybody must be answered, and the end, at which nothing may be left.
  */
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Option } from "effect"
 import * as DaemonLives from "./DaemonLives.ts"
 import * as Disks from "./Disks.ts"
 import * as Faults from "./Faults.ts"
@@ -106,10 +106,11 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
   let asked = 0
   let shown = 0
 
-  const ask = (operation: Operation, done: () => void = () => {}) => {
+  const ask = (operation: Operation, done: (well: boolean) => void = () => {}) => {
     const number = ++asked
     log(`ask ${number}: ${operation.line}`)
     const judge = operation.judge()
+    const judgeRefusal = operations.refusal(operation.id)
     const count = answers.get(operation.name) ?? { ok: 0, refused: 0, lost: 0 }
     answers.set(operation.name, count)
     let call: Asked | null = null
@@ -124,12 +125,15 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
         if (problem !== null) wrong(`${operation.line}: ${problem}`)
       } else {
         const { text, kind } = explain(exit)
+        const error = Option.getOrNull(Exit.findErrorOption(exit))
         count[kind]++
         log(`answer ${number}: ${operation.name} ${operation.id} ${text}`)
         if (kind === "refused" && (text.startsWith("Internal") || text.startsWith("defect")))
           wrong(`${operation.line}: ${text}`)
+        const problem = kind === "refused" && error !== null ? judgeRefusal(error) : null
+        if (problem !== null) wrong(`${operation.line}: ${problem}`)
       }
-      done()
+      done(Exit.isSuccess(exit))
     })
     if (over) return
     call = { operation, hangUp }
@@ -208,6 +212,12 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
       }
       if (ledger.containers.has(id)) ask(operations.of("containers.delete", id, "x"))
       go(Infinity, 60_000)
+      for (const operation of operations.life(id)) {
+        let well = false
+        ask(operation, (ok) => (well = ok))
+        go(Infinity, 10_000)
+        if (!well) wrong(`when all is over: ${operation.line} was not answered well`)
+      }
     }
     for (const { operation } of waiting) wrong(`never answered, though its task is gone: ${operation.line}`)
     for (const one of subscribers.behind()) wrong(`a subscriber did not get it all: ${one} of ${ledger.last()}`)
