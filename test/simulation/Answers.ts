@@ -8,6 +8,7 @@ import type { BerthError } from "../../src/schema/Errors.ts"
 import type { Payload } from "../../src/schema/Events.ts"
 import type { Exit, Process } from "../../src/schema/Process.ts"
 import type { Task } from "../../src/schema/Task.ts"
+import type { Identity } from "../../src/schema/TaskState.ts"
 import type { Ledger, Moment } from "./Ledger.ts"
 
 /** Call it when the operation begins; what it gives says what is wrong with the answer, null where nothing is. */
@@ -26,6 +27,8 @@ const firstOf = (problems: ReadonlyArray<string | null>) => problems.find((probl
 
 /** How long a daemon may still show what was before a commit that is on its way back to it. */
 const slack = 200
+
+const nameOf = ({ pid, startTime }: Identity) => `${pid} ${startTime}`
 
 const hasContainer = ({ container }: Moment) => container !== null
 const hasTask = ({ task }: Moment) => task !== null
@@ -83,6 +86,13 @@ export const make = (
       ? null
       : `the answer is an exit that is not in the log: ${JSON.stringify(answer)}`
 
+  /** Processes that were sent SIGKILL. */
+  const doomed = new Set<string>()
+  const processOf = (id: string, execId: string | null): string | null => {
+    const state = execId === null ? ledger.tasks.get(id)?.state : ledger.processes.get(id)?.get(execId)?.state
+    return state !== undefined && "identity" in state && state.identity !== null ? nameOf(state.identity) : null
+  }
+
   return {
     anything: (): Judge => () => () => null,
     /** There is such an event since it was asked. */
@@ -135,6 +145,16 @@ export const make = (
       () =>
       (answer) =>
         isRecord(answer) && "exit" in answer ? exitLogged(id, null, answer.exit) : "a stop without an exit",
+    killed:
+      (id: string, execId: string | null): Judge =>
+      () => {
+        const before = processOf(id, execId)
+        return () => {
+          if (before !== null && processOf(id, execId) === before) doomed.add(before)
+          return null
+        }
+      },
+    isDoomed: (identity: Identity) => doomed.has(nameOf(identity)),
     removed:
       (id: string): Judge =>
       () => {

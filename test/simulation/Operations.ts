@@ -176,7 +176,8 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
         const all = whose === null && random.chance(0.3)
         return operation(
           `${id} ${whose ?? ""} ${signal}${all ? " --all" : ""}`,
-          onTasks((tasks) => tasks.signal({ id: containerId, execId: whose, signal, all }))
+          onTasks((tasks) => tasks.signal({ id: containerId, execId: whose, signal, all })),
+          signal === 9 ? answers.killed(id, whose) : answers.anything()
         )
       }
       case "stop":
@@ -270,6 +271,6 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
     ]
   }
 
-  return { draw, of, forced, life, refusal: answers.refusal, ids }
+  return { draw, of, forced, life, refusal: answers.refusal, isDoomed: answers.isDoomed, ids }
 }
 export type Operations = ReturnType<typeof make>

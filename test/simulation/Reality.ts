@@ -1,5 +1,5 @@
 /** What the store says when all is calm, against what the machine runs. */
-import type { TaskState } from "../../src/schema/TaskState.ts"
+import type { Identity, TaskState } from "../../src/schema/TaskState.ts"
 import type { Ledger } from "./Ledger.ts"
 import type { Machine } from "./Machine.ts"
 
@@ -25,8 +25,12 @@ const doubted: Readonly<Partial<Record<TaskState["_tag"], string>>> = {
 }
 
 /** Every difference, in words. */
-export const compare = (ledger: Ledger, { doubtful, world }: Machine): ReadonlyArray<string> => {
-  const { containers } = world.inner.machine
+export const compare = (
+  ledger: Ledger,
+  { doubtful, world }: Machine,
+  isDoomed: (identity: Identity) => boolean
+): ReadonlyArray<string> => {
+  const { containers, table } = world.inner.machine
   const wrong: Array<string> = []
   for (const [id, { autoRemove, namespace, state }] of ledger.tasks) {
     const key = `${namespace}/${id}`
@@ -55,6 +59,9 @@ export const compare = (ledger: Ledger, { doubtful, world }: Machine): ReadonlyA
     for (const { identity, kind, ref } of procs) {
       if (kind === "exec" && !named.has(identity.pid)) wrong.push(`exec ${ref.execId} of ${id} runs, and nobody knows`)
     }
+  }
+  for (const { ended, identity, ref } of table.values()) {
+    if (!ended && isDoomed(identity)) wrong.push(`${identity.pid} of ${ref.containerId} was killed, and lives`)
   }
   return wrong
 }
