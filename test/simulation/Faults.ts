@@ -53,7 +53,7 @@ const weights = [
   ["both killed", 2],
   ["wire cut", 3],
   ["wire slow", 3],
-  ["exits told twice", 1],
+  ["exits told twice", 2],
   ["runtime fails", 3],
   ["runtime late", 3],
   ["runtime hangs", 2],
