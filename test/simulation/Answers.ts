@@ -3,7 +3,7 @@
  * refused was refused for what was so. A daemon that always refused would break no other promise.
  */
 import { DateTime, Equal } from "effect"
-import type { Container } from "../../src/schema/Container.ts"
+import type { Container, Labels } from "../../src/schema/Container.ts"
 import type { BerthError } from "../../src/schema/Errors.ts"
 import type { Payload } from "../../src/schema/Events.ts"
 import type { Exit, Process } from "../../src/schema/Process.ts"
@@ -86,33 +86,46 @@ export const make = (
       ? null
       : `the answer is an exit that is not in the log: ${JSON.stringify(answer)}`
 
-  /** Processes that were sent SIGKILL. */
-  const doomed = new Set<string>()
+  /** Processes that were sent SIGKILL, and when. */
+  const doomed = new Map<string, number>()
   const processOf = (id: string, execId: string | null): string | null => {
     const state = execId === null ? ledger.tasks.get(id)?.state : ledger.processes.get(id)?.get(execId)?.state
     return state !== undefined && "identity" in state && state.identity !== null ? nameOf(state.identity) : null
   }
 
+  const logged =
+    (id: string, topic: Payload["topic"], execId?: string): Judge =>
+    () => {
+      const since = ledger.last()
+      return () =>
+        ledger.events
+          .slice(since)
+          .some(
+            ({ event, topic: found }) =>
+              found === topic &&
+              ("containerId" in event ? event.containerId : event.id) === id &&
+              (execId === undefined || ("execId" in event && event.execId === execId))
+          )
+          ? null
+          : `it was answered well, and there is no ${topic} in the log`
+    }
+  const container = inCall((since, answer) => (isContainer(answer) ? asKept(since, answer) : "that is no container"))
+
   return {
     anything: (): Judge => () => () => null,
     /** There is such an event since it was asked. */
-    logged:
-      (id: string, topic: Payload["topic"], execId?: string): Judge =>
+    logged,
+    container,
+    /** The same of a change: it is in the log, and is shown with these labels, as it was kept. */
+    labelled:
+      (id: string, topic: "/containers/create" | "/containers/update", labels: Labels): Judge =>
       () => {
-        const since = ledger.last()
-        return () =>
-          ledger.events
-            .slice(since)
-            .some(
-              ({ event, topic: found }) =>
-                found === topic &&
-                ("containerId" in event ? event.containerId : event.id) === id &&
-                (execId === undefined || ("execId" in event && event.execId === execId))
-            )
-            ? null
-            : `it was answered well, and there is no ${topic} in the log`
+        const judges = [logged(id, topic)(), container()]
+        return (answer) =>
+          isContainer(answer) && Object.entries(labels).some(([key, value]) => answer.labels[key] !== value)
+            ? "a label is not as it was asked for"
+            : firstOf(judges.map((judge) => judge(answer)))
       },
-    container: inCall((since, answer) => (isContainer(answer) ? asKept(since, answer) : "that is no container")),
     containers: inCall((since, answer) => {
       const shown = listOf(answer, isContainer)
       const names = new Set<string>(shown.map(({ id }) => id))
@@ -150,11 +163,12 @@ export const make = (
       () => {
         const before = processOf(id, execId)
         return () => {
-          if (before !== null && processOf(id, execId) === before) doomed.add(before)
+          if (before !== null && processOf(id, execId) === before) doomed.set(before, now())
           return null
         }
       },
-    isDoomed: (identity: Identity) => doomed.has(nameOf(identity)),
+    /** Of a process that was sent SIGKILL, when that was answered. */
+    doomedAt: (identity: Identity) => doomed.get(nameOf(identity)) ?? null,
     removed:
       (id: string): Judge =>
       () => {

@@ -106,18 +106,20 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
     const process = { args: [...args], cwd: "/" }
     const force = random.chance(0.6)
     switch (name) {
-      case "containers.create":
+      case "containers.create": {
+        const labels = { made: `${now()}` }
         return operation(
           `${id}: ${process.args.join(" ")}`,
           onContainers((containers) =>
             containers.create({
               id: containerId,
-              labels: { made: `${now()}` },
+              labels,
               spec: { ociVersion: "1.0.2", process, root: { path: "/rootfs" } }
             })
           ),
-          answers.logged(id, "/containers/create")
+          answers.labelled(id, "/containers/create", labels)
         )
+      }
       case "containers.get":
         return operation(
           id,
@@ -130,14 +132,14 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
           onContainers((containers) => containers.list({})),
           answers.containers
         )
-      case "containers.update":
+      case "containers.update": {
+        const labels = { [random.pick(["here", "there"])]: `${now()}` }
         return operation(
           id,
-          onContainers((containers) =>
-            containers.update(containerId, { labels: { [random.pick(["here", "there"])]: `${now()}` } })
-          ),
-          answers.logged(id, "/containers/update")
+          onContainers((containers) => containers.update(containerId, { labels })),
+          answers.labelled(id, "/containers/update", labels)
         )
+      }
       case "containers.delete":
         return operation(
           id,
@@ -171,7 +173,7 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
           answers.tasks
         )
       case "signal": {
-        const signal = random.pick([9, 15, 15, 2, 10])
+        const signal = random.pick([9, 9, 15, 15, 2, 10])
         const whose = random.chance(0.4) ? execId : null
         const all = whose === null && random.chance(0.3)
         return operation(
@@ -271,6 +273,6 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
     ]
   }
 
-  return { draw, of, forced, life, refusal: answers.refusal, isDoomed: answers.isDoomed, ids }
+  return { draw, of, forced, life, refusal: answers.refusal, doomedAt: answers.doomedAt, ids }
 }
 export type Operations = ReturnType<typeof make>

@@ -1,4 +1,5 @@
 /** What the store says when all is calm, against what the machine runs. */
+import { containerKey } from "../../src/schema/Ids.ts"
 import type { Identity, TaskState } from "../../src/schema/TaskState.ts"
 import type { Ledger } from "./Ledger.ts"
 import type { Machine } from "./Machine.ts"
@@ -25,12 +26,8 @@ const doubted: Readonly<Partial<Record<TaskState["_tag"], string>>> = {
 }
 
 /** Every difference, in words. */
-export const compare = (
-  ledger: Ledger,
-  { doubtful, world }: Machine,
-  isDoomed: (identity: Identity) => boolean
-): ReadonlyArray<string> => {
-  const { containers, table } = world.inner.machine
+export const compare = (ledger: Ledger, { doubtful, world }: Machine): ReadonlyArray<string> => {
+  const { containers } = world.inner.machine
   const wrong: Array<string> = []
   for (const [id, { autoRemove, namespace, state }] of ledger.tasks) {
     const key = `${namespace}/${id}`
@@ -60,8 +57,17 @@ export const compare = (
       if (kind === "exec" && !named.has(identity.pid)) wrong.push(`exec ${ref.execId} of ${id} runs, and nobody knows`)
     }
   }
-  for (const { ended, identity, ref } of table.values()) {
-    if (!ended && isDoomed(identity)) wrong.push(`${identity.pid} of ${ref.containerId} was killed, and lives`)
-  }
   return wrong
 }
+
+/** Processes that live though they were sent SIGKILL before that moment, where a runtime that has failed does not hold them back. */
+export const undead = (
+  { doubtful, world }: Machine,
+  doomedAt: (identity: Identity) => number | null,
+  before: number
+): ReadonlyArray<string> =>
+  Array.from(world.inner.machine.table.values()).flatMap(({ ended, identity, ref }) =>
+    !ended && (doomedAt(identity) ?? before) < before && !doubtful.has(containerKey(ref))
+      ? [`${identity.pid} of ${ref.containerId} was killed, and lives`]
+      : []
+  )

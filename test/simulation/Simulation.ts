@@ -16,7 +16,7 @@ import * as Operations from "./Operations.ts"
 import type { Operation } from "./Operations.ts"
 import * as Random from "./Random.ts"
 import * as Subscribers from "./Subscribers.ts"
-import { compare } from "./Reality.ts"
+import { compare, undead } from "./Reality.ts"
 import * as Truth from "./Truth.ts"
 
 /** Wraps ports with something that is wrong, to see that it is found. */
@@ -65,6 +65,8 @@ const mix = [
 /** More turns in one moment than any work takes. */
 const livelock = 300_000
 const calm = 180_000
+/** How long a process may live that was sent SIGKILL: a runtime that hangs may hold it back. */
+const deathTakes = 60_000
 
 export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory", watch }: Options): Result => {
   const random = Random.make(seed)
@@ -194,6 +196,7 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
         break
     }
     go(random.int(0, 150), random.chance(0.5) ? 5 : 40)
+    for (const one of undead(machine, operations.doomedAt, kernel.now() - deathTakes)) wrong(one)
   }
 
   if (violations.length === 0) {
@@ -201,7 +204,11 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
     faults.end()
     go(Infinity, calm)
     if (!daemons.isUp() || !hosts.isUp()) wrong("daemon or host is not up in the calm")
-    for (const difference of compare(ledger, machine, operations.isDoomed)) wrong(`in the calm: ${difference}`)
+    const differences = [
+      ...compare(ledger, machine),
+      ...undead(machine, operations.doomedAt, kernel.now() - deathTakes)
+    ]
+    for (const difference of differences) wrong(`in the calm: ${difference}`)
     for (const { operation } of waiting) if (!operation.patient) wrong(`never answered: ${operation.line}`)
   }
   if (violations.length === 0) {
