@@ -7,7 +7,6 @@ import type { ExecId } from "../schema/Ids.ts"
 import type { Exit } from "../schema/Process.ts"
 import type { UpdateResult } from "../schema/Requests.ts"
 import type { ProcessRecord, ProcessState, TaskRecord } from "../schema/TaskState.ts"
-import { taskStatus } from "../schema/TaskState.ts"
 import { Change } from "../services/MetadataStore.ts"
 import * as ProcessMachine from "./ProcessMachine.ts"
 import * as TaskMachine from "./TaskMachine.ts"
@@ -205,7 +204,7 @@ export const addExec = (tree: Tree, record: ProcessRecord): Step => {
   const { state } = tree.task
   if (tree.execs.has(record.id)) return nothing(tree, { _tag: "ExecExists", id: record.id })
   if (tree.held !== null || (state._tag !== "Running" && state._tag !== "Created" && state._tag !== "Starting")) {
-    const met = tree.held === null ? taskStatus(state) : "stopped"
+    const met = tree.held === null ? found(state._tag) : "stopped"
     return nothing(tree, { _tag: "Precondition", found: met, allowed: ["created", "running"] })
   }
   return {

@@ -29,7 +29,9 @@ export const makeFreezer = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const { init } = container
       if (init.record.paused === paused) return
-      yield* LiveProcess.note(directory, init, { freezing: true })
+      // Of a pause that is not written down no later host would know, and nobody could end it.
+      if (paused) yield* LiveProcess.mark(directory, init, { freezing: true })
+      else yield* LiveProcess.note(directory, init, { freezing: true })
       yield* Effect.onExit(work, (exit) =>
         // Of a call that is cut off nobody knows what it did.
         Outcome.hasInterrupts(exit)

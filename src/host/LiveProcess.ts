@@ -44,6 +44,10 @@ const change = (directory: Directory, live: Live, patch: Partial<HostedRecord>) 
     })
   )
 
+/** What is about to be done must be written down first, for a host that would otherwise know nothing of it. */
+export const mark = (directory: Directory, live: Live, patch: Partial<Pick<HostedRecord, "freezing">>) =>
+  change(directory, live, patch)
+
 /** What has happened is so, also where it cannot be written down. */
 export const note = (
   directory: Directory,

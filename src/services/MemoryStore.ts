@@ -57,7 +57,8 @@ const apply = (state: State, change: Change): Result.Result<State, Refusal> =>
     },
     PutContainer: ({ container }) => {
       const at = key(container.namespace, container.id)
-      return HashMap.has(state.containers, at)
+      const known = HashMap.get(state.containers, at)
+      return Option.isSome(known) && DateTime.Equivalence(known.value.createdAt, container.createdAt)
         ? Result.succeed({ ...state, containers: HashMap.set(state.containers, at, container) })
         : Result.fail(refuse.noContainer(container.id))
     },

@@ -17,6 +17,7 @@ import type { ProcessRecord, TaskRecord } from "../schema/TaskState.ts"
  */
 export type Change = Data.TaggedEnum<{
   InsertContainer: { readonly container: Container }
+  /** NotFound also where the container of that id is another, made at another time: a change of the former one must not take its place. */
   PutContainer: { readonly container: Container }
   /** NotFound where there is none. FailedPrecondition while the container has a task: operation `delete`, found the task's status, allowed none. */
   DeleteContainer: { readonly namespace: Namespace; readonly id: ContainerId }

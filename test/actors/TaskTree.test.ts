@@ -198,8 +198,8 @@ describe("an exec", () => {
     for (const tag of ["Creating", "Pausing", "Paused", "Resuming", "Stopped", "Deleting", "Deleted"] as const) {
       const refused = addExec(treeOf(taskStates[tag]), record)
       assert.deepStrictEqual(
-        [tag, refused.rejection?._tag, refused.changes, refused.events],
-        [tag, "Precondition", [], []]
+        [refused.rejection, refused.changes, refused.events],
+        [{ _tag: "Precondition", found: tag.toLowerCase(), allowed: ["created", "running"] }, [], []]
       )
     }
     const twice = addExec(treeOf(taskStates.Running, { job: running }), record)

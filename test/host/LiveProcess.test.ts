@@ -75,6 +75,19 @@ describe("exits", () => {
     }))
 })
 
+describe("a pause", () => {
+  test("that cannot be written down is refused: the next host would not know of it, and nobody could end it", () =>
+    Effect.gen(function* () {
+      const host = yield* ProcessHost
+      yield* running()
+      yield* (yield* Disk).fail(1)
+      assert.match(yield* failure(host.pause(web)), /^ResourceExhausted/)
+      yield* exec("job")
+      yield* host.pause(web)
+      assert.match(yield* failure(exec("other")), /paused/)
+    }))
+})
+
 describe("an exec", () => {
   test("that cannot be written down is undone, is not told of, and does not hold init's exit back", () =>
     Effect.gen(function* () {

@@ -182,7 +182,7 @@ describe("start, pause and resume", () => {
     Effect.gen(function* () {
       const host = yield* ProcessHost
       yield* create()
-      yield* (yield* Disk).fail(2)
+      yield* (yield* Disk).fail(2, ({ freezing }) => freezing !== true)
       yield* atOnce("start", host.start(web))
       yield* atOnce("pause", host.pause(web))
       const snapshot = yield* Effect.map(Stream.runHead(host.watch), Option.getOrThrow)

@@ -53,7 +53,7 @@ const weights = [
   ["both killed", 2],
   ["wire cut", 3],
   ["wire slow", 3],
-  ["exits told twice", 1],
+  ["exits told twice", 2],
   ["runtime fails", 3],
   ["runtime late", 3],
   ["runtime hangs", 2],
@@ -98,7 +98,8 @@ export const make = (
     const delay = how === "late" ? random.int(1, 5_000) : how === "hangs" ? random.int(5_000, 60_000) : 0
     if (how !== "fails" && at === "before") return void machine.delays.set(command, delay)
     const fail = how === "fails" ? { fail: failed(command, "so it is drawn") } : {}
-    onMachine(world.onOperation(command, {}, { at, delay, times: 1, ...fail }))
+    const times = how === "fails" ? random.pick([1, 1, 2, 4]) : 1
+    onMachine(world.onOperation(command, {}, { at, delay, times, ...fail }))
   }
 
   const act: Readonly<Record<Fault, () => unknown>> = {

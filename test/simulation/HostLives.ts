@@ -48,6 +48,9 @@ export interface HostLives {
   readonly deaths: () => number
 }
 
+/** How many milliseconds after the first time an exit may be told again. */
+const tellAgain = 3_000
+
 export const make = (
   kernel: Kernel,
   machine: Machine,
@@ -162,11 +165,13 @@ export const make = (
             const tell = (event: HostEvent) =>
               Effect.sync(() => {
                 onTold(event)
-                const times = wire.twice && event._tag === "Exited" ? 2 : 1
-                for (let time = 0; time < times; time++) {
+                const send = () => {
                   channel.push(event)
                   kernel.after(daemon, latency(), deliver)
                 }
+                send()
+                // So late that its name may be another's by then.
+                if (wire.twice && event._tag === "Exited") kernel.after(daemon, random.int(0, tellAgain), send)
               })
             const call = run(
               daemon,

@@ -11,6 +11,18 @@ import { agreed, agreedExec, makeModel } from "./Model.ts"
 import type { Status } from "./Model.ts"
 import type { Truth } from "./Truth.ts"
 
+/** How it stood with one id from some moment on. */
+export interface Moment {
+  readonly at: number
+  /** By its events. */
+  readonly status: Status
+  readonly container: Container | null
+  readonly task: TaskRecord | null
+  readonly execs: ReadonlyMap<string, ProcessRecord>
+}
+
+const beginning: Moment = { at: -Infinity, status: "none", container: null, task: null, execs: new Map() }
+
 export interface Ledger {
   readonly events: ReadonlyArray<Event>
   readonly containers: ReadonlyMap<string, Container>
@@ -23,8 +35,8 @@ export interface Ledger {
   readonly at: (seq: number) => Event | undefined
   /** The status that events have told. */
   readonly status: (id: string) => Status
-  /** Every status that the task had at some moment since then. */
-  readonly statuses: (id: string, since: number) => ReadonlySet<Status>
+  /** How it stood with that id then, and each time that this has changed since. */
+  readonly moments: (id: string, since: number) => ReadonlyArray<Moment>
   readonly record: (changes: ReadonlyArray<Change>, events: ReadonlyArray<Event>) => void
 }
 
@@ -40,12 +52,20 @@ export const make = (
   const tasks = new Map<string, TaskRecord>()
   const processes = new Map<string, Map<string, ProcessRecord>>()
   const removals = new Map<string, number>()
-  const history = new Map<string, Array<{ readonly at: number; readonly status: Status }>>()
+  const history = new Map<string, Array<Moment>>()
 
   const keep = (change: Change) => {
     switch (change._tag) {
+      case "PutContainer": {
+        // Each update is of one label: whatever else is different was somebody else's, and is lost.
+        const { id, labels } = change.container
+        const before = containers.get(id)?.labels ?? {}
+        const changed = Object.keys({ ...before, ...labels }).filter((key) => before[key] !== labels[key])
+        if (changed.length > 1) wrong(`an update of ${id} has changed ${changed.join(" and ")}`)
+        containers.set(id, change.container)
+        return
+      }
       case "InsertContainer":
-      case "PutContainer":
         containers.set(change.container.id, change.container)
         return
       case "DeleteContainer":
@@ -113,14 +133,9 @@ export const make = (
     last: () => events.at(-1)?.seq ?? 0,
     at: (seq) => events[seq - 1],
     status: (id) => model.containers.get(id)?.status ?? "none",
-    statuses: (id, since) => {
-      const found = new Set<Status>()
-      let before: Status = "none"
-      for (const { at, status } of history.get(id) ?? []) {
-        if (at < since) before = status
-        else found.add(status)
-      }
-      return found.add(before)
+    moments: (id, since) => {
+      const all = [beginning, ...(history.get(id) ?? [])]
+      return all.slice(all.findLastIndex(({ at }) => at < since))
     },
     record: (changes, fresh) => {
       changes.forEach(keep)
@@ -160,7 +175,14 @@ export const make = (
       for (const id of touched) {
         judge(id)
         const status = model.containers.get(id)?.status ?? "none"
-        history.set(id, [...(history.get(id) ?? []), { at: now(), status }])
+        const moment = {
+          at: now(),
+          status,
+          container: containers.get(id) ?? null,
+          task: tasks.get(id) ?? null,
+          execs: new Map(processes.get(id))
+        }
+        history.set(id, [...(history.get(id) ?? []), moment])
       }
     }
   }

@@ -8,7 +8,7 @@ import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
 import { ResourceExhausted } from "../../src/schema/Errors.ts"
 import type { ExecId, ProcessRef } from "../../src/schema/Ids.ts"
-import { processKey } from "../../src/schema/Ids.ts"
+import { containerKey, processKey } from "../../src/schema/Ids.ts"
 import type { Driver, DriverError, Target } from "../../src/services/OciRuntime.ts"
 import { Cgroups } from "../../src/services/Cgroups.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
@@ -44,6 +44,8 @@ export interface Machine {
   readonly fewPids: boolean
   /** How many milliseconds the next call of the runtime takes before it acts. Past its deadline it fails instead. */
   readonly delays: Map<Command, number>
+  /** Containers whose last start, pause or resume has failed: what it did first nobody knows. */
+  readonly doubtful: ReadonlySet<string>
   /** The ports for a host, and what the kernel does when that host is dead. */
   readonly portsFor: (host: Domain) => { readonly ports: Context.Context<HostPorts>; readonly close: () => void }
 }
@@ -76,6 +78,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
   const folders = new Set<string>()
   const disk = { full: false }
   const delays = new Map<Command, number>()
+  const doubtful = new Set<string>()
   const runtimes = makeRuntimes(world.inner.machine.bootId)
 
   const writing = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | ResourceExhausted> =>
@@ -153,6 +156,13 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
           { duration: deadline, orElse: () => Effect.fail(failed(command, "no answer in time", "deadline")) }
         )
       })
+    const change = (command: "start" | "pause" | "resume", target: Target, effect: Effect.Effect<void, DriverError>) =>
+      Effect.onExit(call([command, target], effect), (exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) doubtful.delete(containerKey(target))
+          else doubtful.add(containerKey(target))
+        })
+      )
     const kill = (pid: number) =>
       Effect.suspend(() => {
         const proc = world.inner.machine.table.get(pid)
@@ -163,11 +173,11 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
       info: inner.info,
       create: (target, stdio, console) =>
         call(["create", target], inner.create(target, stdio, console), () => inner.delete(target, { force: true })),
-      start: (target) => call(["start", target], inner.start(target)),
+      start: (target) => change("start", target, inner.start(target)),
       exec: (target, id, process, stdio, console) =>
         call(["exec", target, id], inner.exec(target, id, process, stdio, console), kill),
-      pause: (target) => call(["pause", target], inner.pause(target)),
-      resume: (target) => call(["resume", target], inner.resume(target)),
+      pause: (target) => change("pause", target, inner.pause(target)),
+      resume: (target) => change("resume", target, inner.resume(target)),
       update: (target, resources) => there(inner.update(target, resources)),
       delete: (target, how) => call(["delete", target], inner.delete(target, how)),
       hasStarted: (target) => there(inner.hasStarted(target)),
@@ -240,6 +250,7 @@ export const make = (kernel: Kernel, wrap: HostWrap = {}): Machine => {
     disk,
     fewPids,
     delays,
+    doubtful,
     portsFor
   }
 }

@@ -1,12 +1,11 @@
-/** What clients ask, drawn from the seed, and what each answer means: what was answered well is in the log, and what was read was so at some moment of the call. */
-import { DateTime, Effect } from "effect"
+/** What clients ask, drawn from the seed. What each answer means is in `Answers.ts`. */
+import { Effect } from "effect"
 import type { BerthError } from "../../src/schema/Errors.ts"
-import type { Payload } from "../../src/schema/Events.ts"
 import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
-import type { Exit } from "../../src/schema/Process.ts"
-import type { Task } from "../../src/schema/Task.ts"
 import { Containers } from "../../src/services/Containers.ts"
 import { Tasks } from "../../src/services/Tasks.ts"
+import * as Answers from "./Answers.ts"
+import type { Judge } from "./Answers.ts"
 import type { Api } from "./DaemonLives.ts"
 import type { Ledger } from "./Ledger.ts"
 import type { Status } from "./Model.ts"
@@ -19,8 +18,7 @@ export interface Operation {
   /** It may wait as long as a process lives. */
   readonly patient: boolean
   readonly effect: Effect.Effect<unknown, BerthError, Api>
-  /** Call it when the operation begins; what it gives says what is wrong with the answer. */
-  readonly judge: () => (answer: unknown) => string | null
+  readonly judge: Judge
 }
 
 const ids = ["a", "b", "c"] as const
@@ -80,54 +78,8 @@ const program = (random: Random): ReadonlyArray<string> => {
   }
 }
 
-const isExit = (value: unknown): value is Exit =>
-  typeof value === "object" && value !== null && "exitStatus" in value && "exitedAt" in value && "pid" in value
-
-const isTask = (value: unknown): value is Task => typeof value === "object" && value !== null && "status" in value
-
-/** How long a daemon may still show what was before a commit that is on its way back to it. */
-const slack = 200
-
 export const make = (random: Random, ledger: Ledger, now: () => number) => {
-  const logged = (id: string, topic: Payload["topic"], execId?: string) => () => {
-    const since = ledger.last()
-    return () =>
-      ledger.events
-        .slice(since)
-        .some(
-          ({ event, topic: found }) =>
-            found === topic &&
-            ("containerId" in event ? event.containerId : event.id) === id &&
-            (execId === undefined || ("execId" in event && event.execId === execId))
-        )
-        ? null
-        : `it was answered well, and there is no ${topic} in the log`
-  }
-  const anything = () => () => null
-
-  const exitLogged = (id: string, execId: string | null, answer: unknown) =>
-    !isExit(answer) ||
-    ledger.events.some(
-      ({ event, topic }) =>
-        topic === "/tasks/exit" &&
-        event.containerId === id &&
-        event.execId === execId &&
-        event.pid === answer.pid &&
-        event.exitStatus === answer.exitStatus &&
-        DateTime.Equivalence(event.exitedAt, answer.exitedAt)
-    )
-      ? null
-      : `the answer is an exit that is not in the log: ${JSON.stringify(answer)}`
-
-  const readable = (since: number, task: Task): string | null => {
-    const seen = ledger.statuses(task.id, since - slack)
-    const status = task.status === "pausing" ? "running" : task.status
-    if (status === "deleted" || seen.has(status)) return null
-    // A task that is being made has not been announced; one that is being deleted is not called paused.
-    if (status === "created" && seen.has("none")) return null
-    if (status === "running" && seen.has("paused")) return null
-    return `${task.id} was read as ${task.status}, and was ${[...seen].join(", ")}`
-  }
+  const answers = Answers.make(ledger, now, { ids, execIds })
 
   const draw = (): Operation => {
     const id = random.pick(ids)
@@ -139,116 +91,115 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
     return of(name, id, random.pick(sensible ? [known, ...others] : execIds))
   }
 
-  const of = (name: Name, id: string, exec: string): Operation => {
+  const of = (name: Name, id: string, exec: string, args = program(random)): Operation => {
     const containerId = ContainerId.make(id)
     const execId = ExecId.make(exec)
     const operation = (
       line: string,
       effect: Operation["effect"],
-      judge: Operation["judge"] = anything,
+      judge: Judge = answers.anything(),
       patient = false
     ): Operation => ({ name, id, line: `${name} ${line}`, effect, judge, patient })
     const onTasks = (f: (tasks: Tasks["Service"]) => Effect.Effect<unknown, BerthError>) => Effect.flatMap(Tasks, f)
     const onContainers = (f: (containers: Containers["Service"]) => Effect.Effect<unknown, BerthError>) =>
       Effect.flatMap(Containers, f)
-    const process = { args: [...program(random)], cwd: "/" }
+    const process = { args: [...args], cwd: "/" }
     const force = random.chance(0.6)
     switch (name) {
-      case "containers.create":
+      case "containers.create": {
+        const labels = { made: `${now()}` }
         return operation(
           `${id}: ${process.args.join(" ")}`,
           onContainers((containers) =>
-            containers.create({ id: containerId, spec: { ociVersion: "1.0.2", process, root: { path: "/rootfs" } } })
+            containers.create({
+              id: containerId,
+              labels,
+              spec: { ociVersion: "1.0.2", process, root: { path: "/rootfs" } }
+            })
           ),
-          logged(id, "/containers/create")
+          answers.labelled(id, "/containers/create", labels)
         )
+      }
       case "containers.get":
         return operation(
           id,
-          onContainers((containers) => containers.get(containerId))
+          onContainers((containers) => containers.get(containerId)),
+          answers.container
         )
       case "containers.list":
         return operation(
           "",
-          onContainers((containers) => containers.list({}))
+          onContainers((containers) => containers.list({})),
+          answers.containers
         )
-      case "containers.update":
+      case "containers.update": {
+        const labels = { [random.pick(["here", "there"])]: `${now()}` }
         return operation(
           id,
-          onContainers((containers) => containers.update(containerId, { labels: { at: `${now()}` } })),
-          logged(id, "/containers/update")
+          onContainers((containers) => containers.update(containerId, { labels })),
+          answers.labelled(id, "/containers/update", labels)
         )
+      }
       case "containers.delete":
         return operation(
           id,
           onContainers((containers) => containers.delete(containerId)),
-          logged(id, "/containers/delete")
+          answers.logged(id, "/containers/delete")
         )
       case "create": {
         const autoRemove = random.chance(0.1)
         return operation(
           autoRemove ? `${id} --rm` : id,
           onTasks((tasks) => tasks.create({ id: containerId, autoRemove })),
-          logged(id, "/tasks/create")
+          answers.logged(id, "/tasks/create")
         )
       }
       case "start":
         return operation(
           id,
           onTasks((tasks) => tasks.start(containerId)),
-          logged(id, "/tasks/start")
+          answers.logged(id, "/tasks/start")
         )
       case "get":
         return operation(
           id,
           onTasks((tasks) => tasks.get(containerId)),
-          () => {
-            const since = now()
-            return (answer) => (isTask(answer) ? readable(since, answer) : "that is no task")
-          }
+          answers.task
         )
       case "list":
         return operation(
           "",
           onTasks((tasks) => tasks.list({})),
-          () => {
-            const since = now()
-            return (answer) => {
-              const tasks = (Array.isArray(answer) ? answer : []).filter(isTask)
-              return tasks.map((task) => readable(since, task)).find((problem) => problem !== null) ?? null
-            }
-          }
+          answers.tasks
         )
       case "signal": {
-        const signal = random.pick([9, 15, 15, 2, 10])
+        const signal = random.pick([9, 9, 15, 15, 2, 10])
         const whose = random.chance(0.4) ? execId : null
         const all = whose === null && random.chance(0.3)
         return operation(
           `${id} ${whose ?? ""} ${signal}${all ? " --all" : ""}`,
-          onTasks((tasks) => tasks.signal({ id: containerId, execId: whose, signal, all }))
+          onTasks((tasks) => tasks.signal({ id: containerId, execId: whose, signal, all })),
+          signal === 9 ? answers.killed(id, whose) : answers.anything()
         )
       }
       case "stop":
         return operation(
           id,
           onTasks((tasks) => tasks.stop({ id: containerId, timeoutMillis: random.int(0, 5_000) })),
-          () => (answer) =>
-            typeof answer === "object" && answer !== null && "exit" in answer
-              ? exitLogged(id, null, answer.exit)
-              : "a stop without an exit",
+          answers.stopped(id),
           true
         )
       case "pause":
         return operation(
           id,
           onTasks((tasks) => tasks.pause(containerId)),
-          logged(id, "/tasks/paused")
+          answers.logged(id, "/tasks/paused")
         )
       case "resume":
         return operation(
           id,
           onTasks((tasks) => tasks.resume(containerId)),
-          logged(id, "/tasks/resumed")
+          answers.logged(id, "/tasks/resumed")
         )
       case "wait": {
         const whose = random.chance(0.4) ? execId : null
@@ -256,7 +207,7 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
         return operation(
           `${id} ${whose ?? ""}`,
           onTasks((tasks) => tasks.wait({ id: containerId, execId: whose, ...timeout })),
-          () => (answer) => exitLogged(id, whose, answer),
+          answers.exit(id, whose),
           true
         )
       }
@@ -264,13 +215,7 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
         return operation(
           force ? `${id} --force` : id,
           onTasks((tasks) => tasks.delete({ id: containerId, force })),
-          () => {
-            const before = ledger.removals(id)
-            return (answer) =>
-              ledger.removals(id) > before
-                ? exitLogged(id, null, answer)
-                : "it was answered well, and the task is there"
-          }
+          answers.removed(id)
         )
       case "pids":
         return operation(
@@ -281,24 +226,25 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
         return operation(
           `${id} ${exec}: ${process.args.join(" ")}`,
           onTasks((tasks) => tasks.exec({ id: containerId, execId, process })),
-          logged(id, "/tasks/exec-added", exec)
+          answers.logged(id, "/tasks/exec-added", exec)
         )
       case "startExec":
         return operation(
           `${id} ${exec}`,
           onTasks((tasks) => tasks.startExec({ id: containerId, execId })),
-          logged(id, "/tasks/exec-started", exec)
+          answers.logged(id, "/tasks/exec-started", exec)
         )
       case "deleteExec":
         return operation(
           `${id} ${exec}${force ? " --force" : ""}`,
           onTasks((tasks) => tasks.deleteExec({ id: containerId, execId, force })),
-          () => (answer) => exitLogged(id, exec, answer)
+          answers.exit(id, exec)
         )
       case "processes":
         return operation(
           id,
-          onTasks((tasks) => tasks.processes(containerId))
+          onTasks((tasks) => tasks.processes(containerId)),
+          answers.processes(id)
         )
     }
   }
@@ -312,6 +258,21 @@ export const make = (random: Random, ledger: Ledger, now: () => number) => {
     }
   }
 
-  return { draw, of, forced, ids }
+  /** From the beginning to the end: when all is over, nothing stands in the way of that. */
+  const life = (id: string): ReadonlyArray<Operation> => {
+    const containerId = ContainerId.make(id)
+    const forever = ["sleep", "inf"]
+    return [
+      of("containers.create", id, "x", forever),
+      { ...of("create", id, "x"), effect: Effect.flatMap(Tasks, (tasks) => tasks.create({ id: containerId })) },
+      of("start", id, "x"),
+      of("exec", id, "x", forever),
+      of("startExec", id, "x"),
+      forced(id),
+      of("containers.delete", id, "x")
+    ]
+  }
+
+  return { draw, of, forced, life, refusal: answers.refusal, doomedAt: answers.doomedAt, ids }
 }
 export type Operations = ReturnType<typeof make>

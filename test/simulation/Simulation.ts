@@ -2,7 +2,7 @@
  * One seed: a berth whose daemon and host die and come back over one machine and one store, clients that ask for everything at once, and faults; then calm, in which
  * everybody must be answered, and the end, at which nothing may be left.
  */
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Option } from "effect"
 import * as DaemonLives from "./DaemonLives.ts"
 import * as Disks from "./Disks.ts"
 import * as Faults from "./Faults.ts"
@@ -16,7 +16,7 @@ import * as Operations from "./Operations.ts"
 import type { Operation } from "./Operations.ts"
 import * as Random from "./Random.ts"
 import * as Subscribers from "./Subscribers.ts"
-import { compare } from "./Reality.ts"
+import { compare, undead } from "./Reality.ts"
 import * as Truth from "./Truth.ts"
 
 /** Wraps ports with something that is wrong, to see that it is found. */
@@ -65,6 +65,8 @@ const mix = [
 /** More turns in one moment than any work takes. */
 const livelock = 300_000
 const calm = 180_000
+/** How long a process may live that was sent SIGKILL: a runtime that hangs may hold it back. */
+const deathTakes = 60_000
 
 export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory", watch }: Options): Result => {
   const random = Random.make(seed)
@@ -106,10 +108,11 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
   let asked = 0
   let shown = 0
 
-  const ask = (operation: Operation, done: () => void = () => {}) => {
+  const ask = (operation: Operation, done: (well: boolean) => void = () => {}) => {
     const number = ++asked
     log(`ask ${number}: ${operation.line}`)
     const judge = operation.judge()
+    const judgeRefusal = operations.refusal(operation.id)
     const count = answers.get(operation.name) ?? { ok: 0, refused: 0, lost: 0 }
     answers.set(operation.name, count)
     let call: Asked | null = null
@@ -124,12 +127,15 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
         if (problem !== null) wrong(`${operation.line}: ${problem}`)
       } else {
         const { text, kind } = explain(exit)
+        const error = Option.getOrNull(Exit.findErrorOption(exit))
         count[kind]++
         log(`answer ${number}: ${operation.name} ${operation.id} ${text}`)
         if (kind === "refused" && (text.startsWith("Internal") || text.startsWith("defect")))
           wrong(`${operation.line}: ${text}`)
+        const problem = kind === "refused" && error !== null ? judgeRefusal(error) : null
+        if (problem !== null) wrong(`${operation.line}: ${problem}`)
       }
-      done()
+      done(Exit.isSuccess(exit))
     })
     if (over) return
     call = { operation, hangUp }
@@ -190,6 +196,7 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
         break
     }
     go(random.int(0, 150), random.chance(0.5) ? 5 : 40)
+    for (const one of undead(machine, operations.doomedAt, kernel.now() - deathTakes)) wrong(one)
   }
 
   if (violations.length === 0) {
@@ -197,7 +204,11 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
     faults.end()
     go(Infinity, calm)
     if (!daemons.isUp() || !hosts.isUp()) wrong("daemon or host is not up in the calm")
-    for (const difference of compare(ledger, machine)) wrong(`in the calm: ${difference}`)
+    const differences = [
+      ...compare(ledger, machine),
+      ...undead(machine, operations.doomedAt, kernel.now() - deathTakes)
+    ]
+    for (const difference of differences) wrong(`in the calm: ${difference}`)
     for (const { operation } of waiting) if (!operation.patient) wrong(`never answered: ${operation.line}`)
   }
   if (violations.length === 0) {
@@ -208,6 +219,12 @@ export const run = ({ mutation = {}, seed, steps = defaultSteps, store = "memory
       }
       if (ledger.containers.has(id)) ask(operations.of("containers.delete", id, "x"))
       go(Infinity, 60_000)
+      for (const operation of operations.life(id)) {
+        let well = false
+        ask(operation, (ok) => (well = ok))
+        go(Infinity, 10_000)
+        if (!well) wrong(`when all is over: ${operation.line} was not answered well`)
+      }
     }
     for (const { operation } of waiting) wrong(`never answered, though its task is gone: ${operation.line}`)
     for (const one of subscribers.behind()) wrong(`a subscriber did not get it all: ${one} of ${ledger.last()}`)

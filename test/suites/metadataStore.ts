@@ -1,6 +1,6 @@
 /** What every metadata store must do. `layer` makes a fresh one each time it is built. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Schema } from "effect"
+import { DateTime, Effect, Fiber, Option, Schema } from "effect"
 import type { Layer } from "effect"
 import { Container } from "../../src/schema/Container.ts"
 import { OciSpec } from "../../src/schema/OciSpec.ts"
@@ -49,7 +49,7 @@ export const metadataStoreSuite = (
         )
       )
 
-      it.effect("are replaced by Put, which needs one", () =>
+      it.effect("are replaced by Put, which needs that one, and not the next of the id", () =>
         run(
           Effect.gen(function* () {
             const store = yield* MetadataStore
@@ -63,6 +63,10 @@ export const metadataStoreSuite = (
               kind: "container",
               id: "web"
             })
+            const earlier = DateTime.subtract(labelled.createdAt, { seconds: 1 })
+            const former = Change.PutContainer({ container: { ...labelled, createdAt: earlier } })
+            assert.strictEqual((yield* Effect.flip(store.commit([former], [])))._tag, "NotFound")
+            assert.deepStrictEqual(yield* store.container(ns, id("web")), Option.some(labelled))
           })
         )
       )

@@ -38,8 +38,8 @@ export const changeStatement = Change.$match({
   PutContainer: ({ container }): ChangeStatement => {
     const { createdAt, record, updatedAt } = Rows.containerColumns(container)
     return {
-      text: "UPDATE containers SET created_at = ?, updated_at = ?, record = ? WHERE namespace = ? AND id = ?",
-      values: [createdAt, updatedAt, record, container.namespace, container.id],
+      text: "UPDATE containers SET updated_at = ?, record = ? WHERE namespace = ? AND id = ? AND created_at = ?",
+      values: [updatedAt, record, container.namespace, container.id, createdAt],
       missing: () => refuse.noContainer(container.id)
     }
   },
