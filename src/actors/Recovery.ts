@@ -206,7 +206,7 @@ const make = Effect.gen(function* () {
     Effect.exit,
     Effect.flatMap((end) =>
       Exit.isFailure(end)
-        ? Effect.logWarning("the watch of the shim ended, beginning anew", told(end.cause))
+        ? Effect.logWarning("the watch of the shim ended and begins anew:", told(end.cause))
         : Effect.void
     ),
     Effect.andThen(Effect.suspend(() => Effect.sleep(Math.min(firstPause * 2 ** futile++, longestPause)))),

@@ -17,14 +17,13 @@ type Remote = BerthError | RpcClientError.RpcClientError
 
 const isBerthError = Schema.is(BerthError)
 
-const unavailable = (address: string, problem: string) =>
-  new Unavailable({ what: `daemon at ${address}`, problem, mend: `start one with "berth daemon"` })
+const unavailable = (address: string, problem: string, mend = `start one with "berth daemon"`) =>
+  new Unavailable({ what: `daemon at ${address}`, problem, mend })
 
-const explain = (error: RpcClientError.RpcClientError): string => {
-  const { reason } = error
-  if (reason._tag === "SocketOpenError") return "nobody answers"
-  if (reason._tag === "SocketCloseError") return "the connection was closed"
-  return reason.message
+const explain = (address: string, { reason }: RpcClientError.RpcClientError): Unavailable => {
+  if (reason._tag === "SocketOpenError") return unavailable(address, "nobody answers")
+  const problem = reason._tag === "SocketCloseError" ? "the connection was closed" : reason.message
+  return unavailable(address, problem, `what was asked may have been done: look with "berth ps -a" and "berth events"`)
 }
 
 /** What a daemon said that would not have the connection. */
@@ -55,7 +54,7 @@ const make = Effect.fnUntraced(function* (address: string) {
     }
     const error = found.success
     if (error._tag !== "RpcClientError") return Cause.fail(error)
-    return Cause.fail(turnedAway(error) ?? unavailable(address, explain(error)))
+    return Cause.fail(turnedAway(error) ?? explain(address, error))
   }
   const call = <A>(effect: Effect.Effect<A, Remote>): Effect.Effect<A, BerthError> =>
     Effect.catchCause(effect, (cause) => Effect.failCause(toError(cause)))
