@@ -88,6 +88,7 @@ const make = Effect.gen(function* () {
         return { identity: { pid, startTime, bootId }, exit: Effect.succeed(reaped) }
       }
     }
+    // None: it was gone before anybody came to claim it.
     const startTime = Option.match(found, { onNone: () => "0", onSome: (found) => found.startTime })
     const done = Deferred.makeUnsafe<Reaped>()
     const made: Claim = { identity: { pid, startTime, bootId }, exit: Deferred.await(done), done, own: true }
@@ -115,8 +116,10 @@ const make = Effect.gen(function* () {
     if (claimed?.own !== true || claimed.identity.startTime !== identity.startTime) {
       return yield* signalForeign(identity, signal)
     }
-    if (Option.isNone(yield* Proc.find(identity))) return false
-    return yield* sent(libc.kill(identity.pid, signal))
+    // Of a child the kernel says it without a descriptor.
+    const ended = yield* Effect.option(libc.hasEnded(identity.pid))
+    if (Option.isNone(ended)) return yield* signalForeign(identity, signal)
+    return ended.value ? false : yield* sent(libc.kill(identity.pid, signal))
   })
 
   const identify = (pid: number) =>
