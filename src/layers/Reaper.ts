@@ -3,7 +3,7 @@
  * has exactly the children waited for that were claimed. A child that ends before it is claimed stays a zombie until
  * then. While it is unreaped its pid cannot be reused, which is what makes `signal` safe.
  */
-import { DateTime, Deferred, Effect, Layer, Option } from "effect"
+import { Cause, DateTime, Deferred, Effect, Layer, Option } from "effect"
 import { closeSync } from "node:fs"
 import { Unavailable } from "../schema/Errors.ts"
 import type { Reaped } from "../schema/Process.ts"
@@ -19,6 +19,8 @@ import * as Pins from "./reaper/Pins.ts"
 import * as Strays from "./reaper/Strays.ts"
 
 const strayInterval = "100 millis"
+/** When strays are looked for again that could not be. */
+const retryInterval = "1 second"
 
 interface Claim extends Child {
   readonly done: Deferred.Deferred<Reaped>
@@ -71,7 +73,18 @@ const make = Effect.gen(function* () {
   const sweepStrays = Effect.repeat(Effect.andThen(Effect.sleep(strayInterval), strays.sweep()), {
     until: (left) => !left
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(children.stranger, sweepStrays)))
+  // Whatever goes wrong in one sweep is no reason to make no other.
+  let lastProblem = ""
+  const sweepAtLast: Effect.Effect<unknown> = Effect.catchCause(sweepStrays, (cause) =>
+    Effect.gen(function* () {
+      const problem = String(Cause.squash(cause))
+      if (problem !== lastProblem) yield* Effect.logWarning("strays are looked for again later", cause)
+      lastProblem = problem
+      yield* Effect.sleep(retryInterval)
+      yield* sweepAtLast
+    })
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(children.stranger, sweepAtLast)))
   yield* Effect.addFinalizer(() =>
     Effect.forEach(Array.from(claims.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
   )

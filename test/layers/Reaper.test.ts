@@ -1,5 +1,5 @@
 import { assert, describe, it, layer as withLayer } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Layer, Option } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Option, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import type { Scope } from "effect"
 import { execFileSync, spawn } from "node:child_process"
@@ -232,6 +232,17 @@ withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
         assert.isTrue(yield* signal(identity, 15))
         assert.strictEqual((yield* exit).exitStatus, 143)
       }
+    })
+  )
+
+  it.effect("goes on to reap strays after a time in which it could not look for them", () =>
+    Effect.gen(function* () {
+      const pid = yield* orphan("sleep 0.2; exit 3")
+      yield* withoutDescriptors(Effect.sleep("1 second"))
+      yield* Effect.map(Proc.stat(pid), Option.isNone).pipe(
+        Effect.repeat({ until: (gone) => gone, schedule: Schedule.spaced("20 millis") }),
+        Effect.timeout("5 seconds")
+      )
     })
   )
 
