@@ -11,7 +11,8 @@ export interface Container {
   readonly target: Target
   readonly driver: Driver
   readonly init: Live
-  readonly accounting: Accounting
+  /** Another one once init is seen that could not be when this was taken over. */
+  accounting: Accounting
   readonly execs: Map<ExecId, Live>
   /** Runtime calls that go on without their callers. */
   readonly underWay: Set<Fiber.Fiber<unknown, HostError>>

@@ -5,7 +5,7 @@
 import { Deferred, Effect, Exit as Outcome, Fiber, Scope } from "effect"
 import type { HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
-import { containerKey } from "../schema/Ids.ts"
+import { containerKey, processKey } from "../schema/Ids.ts"
 import type { Exit, Reaped } from "../schema/Process.ts"
 import type { Child } from "../services/ProcessReaper.ts"
 import { pinIn, ProcessReaper } from "../services/ProcessReaper.ts"
@@ -14,6 +14,7 @@ import * as Accounting from "./Accounting.ts"
 import type { Container } from "./Container.ts"
 import type { Live } from "./LiveProcess.ts"
 import * as LiveProcess from "./LiveProcess.ts"
+import { untilKnown } from "./UntilKnown.ts"
 
 const sigkill = 9
 /** How long the runtime may go on with a container whose init has ended. */
@@ -31,7 +32,9 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
   const execsGone = (execs: Map<ExecId, Live>) =>
     Effect.suspend(() => {
       const left = Array.from(execs.values()).filter(({ told }) => !Deferred.isDoneUnsafe(told))
-      return Effect.forEach(left, (exec) => reaper.signal(exec.record.identity, sigkill), { discard: true }).pipe(
+      const kill = ({ record: { identity, ref } }: Live) =>
+        untilKnown(`end ${processKey(ref)}`, reaper.signal(identity, sigkill))
+      return Effect.forEach(left, kill, { concurrency: "unbounded", discard: true }).pipe(
         Effect.andThen(Effect.forEach(left, (exec) => Deferred.await(exec.told), { discard: true }))
       )
     })

@@ -75,7 +75,12 @@ export const makeFreezer = Effect.fnUntraced(function* (
       return container.maybeFrozen ? Effect.ignore(container.driver.resume(container.target)) : Effect.void
     })
 
-  const isGone = (identity: Identity) => Effect.map(reaper.signal(identity, 0), (lives) => !lives)
+  const isGone = (identity: Identity) =>
+    // Of which it cannot be told, it is not.
+    Effect.orElseSucceed(
+      Effect.map(reaper.signal(identity, 0), (lives) => !lives),
+      () => false
+    )
   const gone = (identity: Identity, times: number) =>
     Effect.gen(function* () {
       for (let time = 0; time < times; time++) {

@@ -14,6 +14,7 @@ import type { HostError } from "../services/ProcessHost.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
 import { TaskDirectory } from "../services/TaskDirectory.ts"
 import * as Survivors from "./Survivors.ts"
+import { untilKnown } from "./UntilKnown.ts"
 
 /** How long the next host waits for it before it serves, and of how many containers it is undone at once. */
 const [patience, atOnce] = ["3 seconds", 8] as const
@@ -108,12 +109,11 @@ export const makeHalfMade = Effect.fnUntraced(function* (
 
   /** Now, and where that fails or takes too long, some time. */
   const undoLeft = Effect.fnUntraced(function* (ref: Ref) {
-    const init = ref.execId === null ? Option.none() : yield* initOf(ref)
-    const work = Option.isSome(init)
-      ? undoExec(ref, init.value)
-      : ref.execId === null
-        ? undo(ref)
-        : directory.remove(ref)
+    const work = Effect.gen(function* () {
+      if (ref.execId === null) return yield* undo(ref)
+      const init = yield* initOf(ref)
+      yield* Option.isSome(init) ? undoExec(ref, init.value) : directory.remove(ref)
+    })
     const orElse = () => Effect.fail(new Unavailable({ what: "its runtime", problem: "it takes long", mend: null }))
     yield* Effect.catch(Effect.timeoutOrElse(work, { duration: patience, orElse }), (error) =>
       Effect.andThen(Effect.logWarning(`not undone: ${processKey(ref)}: ${error.message}`), later(alone(ref, work)))
@@ -122,7 +122,7 @@ export const makeHalfMade = Effect.fnUntraced(function* (
 
   /** All that earlier hosts have left, before anything is made: of a container one after the other. */
   const undoAll = Effect.gen(function* () {
-    const left = Array.groupBy(yield* directory.unrecorded, containerKey)
+    const left = Array.groupBy(yield* untilKnown("see what was being made", directory.unrecorded), containerKey)
     yield* Effect.forEach(Object.values(left), (refs) => Effect.forEach(refs, undoLeft, { discard: true }), {
       concurrency: atOnce,
       discard: true

@@ -39,6 +39,7 @@ import * as LiveProcess from "./LiveProcess.ts"
 import { makeReading } from "./Reading.ts"
 import { makeSignals } from "./Signals.ts"
 import { makeTerminals } from "./Terminals.ts"
+import { untilKnown } from "./UntilKnown.ts"
 import { makeToTheEnd } from "./UnderWay.ts"
 import { makeUpdate } from "./Updates.ts"
 import { makeWatchers } from "./Watchers.ts"
@@ -244,7 +245,11 @@ const make = Effect.gen(function* () {
         Outcome.isSuccess(exit) || (started !== null && execs.get(execId) === started)
           ? Effect.void
           : Effect.gen(function* () {
-              if (started !== null) yield* reaper.signal(started.record.identity, sigkill)
+              if (started !== null) {
+                // Nobody else knows of it.
+                const killing = reaper.signal(started.record.identity, sigkill)
+                yield* Effect.forkIn(untilKnown(`end ${processKey(ref)}`, killing), scope, { startImmediately: true })
+              }
               yield* Scope.close(processScope, Outcome.void)
               if (folder !== null) yield* undone(ref, directory.remove(ref))
             })

@@ -23,8 +23,9 @@ export const makeSignals = Effect.fnUntraced(function* ({ letAllDie, letDie }: F
   /** An init that has ended, but is not told of yet, has no processes to count. */
   const pidsOf = ({ driver, init, target }: Container) =>
     Effect.catch(driver.pids(target), (error) =>
-      Effect.flatMap(reaper.signal(init.record.identity, 0), (lives) =>
-        Effect.fail<HostError>(lives ? error : finished(target.containerId))
+      Effect.flatMap(
+        Effect.orElseSucceed(reaper.signal(init.record.identity, 0), () => true),
+        (lives) => Effect.fail<HostError>(lives ? error : finished(target.containerId))
       )
     )
 

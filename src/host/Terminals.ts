@@ -40,7 +40,7 @@ export const makeTerminals = Effect.gen(function* () {
     openFor: Effect.fnUntraced(function* (request: IoRequest, process: OciProcess | undefined) {
       const terminal = process?.terminal === true
       const size = terminal ? (wanted.get(processKey(request.ref)) ?? sizeIn(process)) : null
-      return { io: yield* open({ ...request, terminal, size }), size, terminal }
+      return { io: yield* open({ ...request, terminal, size, fresh: true }), size, terminal }
     }),
     resize: (ref: Ref, size: TerminalSize) =>
       Effect.suspend(() => {

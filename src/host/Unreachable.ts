@@ -46,3 +46,11 @@ export const io: OpenIo = {
   closeStdin: Effect.void,
   resize: () => Effect.succeed(false)
 }
+
+/** Streams that are still to be opened: whoever needs them waits. */
+export const until = (opened: Effect.Effect<OpenIo>): OpenIo => ({
+  ...io,
+  drained: Effect.flatMap(opened, ({ drained }) => drained),
+  write: (bytes) => Effect.flatMap(opened, ({ write }) => write(bytes)),
+  closeStdin: Effect.flatMap(opened, ({ closeStdin }) => closeStdin)
+})

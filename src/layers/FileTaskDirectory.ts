@@ -5,13 +5,13 @@
  */
 import { Effect, Layer, Option, Schema } from "effect"
 import {
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync
 } from "node:fs"
@@ -47,6 +47,12 @@ const unless = <A>(code: string, run: () => A): A | null => {
     throw error
   }
 }
+
+/** What keeps a file from being read now, and says nothing about the file. */
+const passing: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EINTR", "EAGAIN"])
+
+/** Throws where it cannot be told: what has a record may be alive. */
+const isAbsent = (path: string) => unless("ENOENT", () => statSync(path)) === null
 
 const entries = (folder: string) => unless("ENOENT", () => readdirSync(folder, { withFileTypes: true })) ?? []
 
@@ -227,21 +233,33 @@ const folders = (options: { readonly state: string }, libc: Libc["Service"]): La
         catch: (error) => unavailable(what, "remove it", error)
       })
 
+    /** The text of a record, whatever it is; `null` where there is none, `undefined` where no other attempt could read it either. */
+    const textOf = (ref: ProcessRef) =>
+      reading(() => {
+        try {
+          return unless("ENOENT", () => readFileSync(recordOf(ref), "utf8"))
+        } catch (error) {
+          if (passing.has(codeOf(error))) throw error
+          return undefined
+        }
+      })
+
     const list = Effect.gen(function* () {
       const records: Array<HostedRecord> = []
       for (const ref of yield* reading(refs)) {
-        const record = yield* Effect.option(load(ref))
-        if (Option.isSome(record) && Option.isSome(record.value)) records.push(record.value.value)
+        const text = yield* textOf(ref)
+        const record = Option.flatMap(Option.fromNullishOr(text), decode)
+        if (Option.isSome(record)) records.push(record.value)
         else {
           yield* Effect.logWarning(`skipping ${processKey(ref)}: it has no readable record`)
           // A host died while it made this one. Nobody will ask for what it mounted.
-          if (Option.isSome(record)) yield* Effect.ignore(release(ref))
+          if (text === null) yield* Effect.ignore(release(ref))
         }
       }
       return records
     }).pipe(Effect.withSpan("TaskDirectory.list"))
 
-    const unrecorded = reading(() => refs().filter((ref) => !existsSync(recordOf(ref)))).pipe(
+    const unrecorded = reading(() => refs().filter((ref) => isAbsent(recordOf(ref)))).pipe(
       Effect.withSpan("TaskDirectory.unrecorded")
     )
 

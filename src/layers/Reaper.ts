@@ -3,7 +3,7 @@
  * has exactly the children waited for that were claimed. A child that ends before it is claimed stays a zombie until
  * then. While it is unreaped its pid cannot be reused, which is what makes `signal` safe.
  */
-import { DateTime, Deferred, Effect, Layer, Option } from "effect"
+import { Cause, DateTime, Deferred, Effect, Layer, Option } from "effect"
 import { closeSync } from "node:fs"
 import { Unavailable } from "../schema/Errors.ts"
 import type { Reaped } from "../schema/Process.ts"
@@ -19,6 +19,8 @@ import * as Pins from "./reaper/Pins.ts"
 import * as Strays from "./reaper/Strays.ts"
 
 const strayInterval = "100 millis"
+/** When strays are looked for again that could not be. */
+const retryInterval = "1 second"
 
 interface Claim extends Child {
   readonly done: Deferred.Deferred<Reaped>
@@ -71,7 +73,18 @@ const make = Effect.gen(function* () {
   const sweepStrays = Effect.repeat(Effect.andThen(Effect.sleep(strayInterval), strays.sweep()), {
     until: (left) => !left
   })
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(children.stranger, sweepStrays)))
+  // Whatever goes wrong in one sweep is no reason to make no other.
+  let lastProblem = ""
+  const sweepAtLast: Effect.Effect<unknown> = Effect.catchCause(sweepStrays, (cause) =>
+    Effect.gen(function* () {
+      const problem = String(Cause.squash(cause))
+      if (problem !== lastProblem) yield* Effect.logWarning("strays are looked for again later", cause)
+      lastProblem = problem
+      yield* Effect.sleep(retryInterval)
+      yield* sweepAtLast
+    })
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(children.stranger, sweepAtLast)))
   yield* Effect.addFinalizer(() =>
     Effect.forEach(Array.from(claims.values()), ({ done }) => Deferred.interrupt(done), { discard: true })
   )
@@ -88,6 +101,7 @@ const make = Effect.gen(function* () {
         return { identity: { pid, startTime, bootId }, exit: Effect.succeed(reaped) }
       }
     }
+    // None: it was gone before anybody came to claim it.
     const startTime = Option.match(found, { onNone: () => "0", onSome: (found) => found.startTime })
     const done = Deferred.makeUnsafe<Reaped>()
     const made: Claim = { identity: { pid, startTime, bootId }, exit: Deferred.await(done), done, own: true }
@@ -115,8 +129,10 @@ const make = Effect.gen(function* () {
     if (claimed?.own !== true || claimed.identity.startTime !== identity.startTime) {
       return yield* signalForeign(identity, signal)
     }
-    if (Option.isNone(yield* Proc.find(identity))) return false
-    return yield* sent(libc.kill(identity.pid, signal))
+    // Of a child the kernel says it without a descriptor.
+    const ended = yield* Effect.option(libc.hasEnded(identity.pid))
+    if (Option.isNone(ended)) return yield* signalForeign(identity, signal)
+    return ended.value ? false : yield* sent(libc.kill(identity.pid, signal))
   })
 
   const identify = (pid: number) =>

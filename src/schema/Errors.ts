@@ -182,6 +182,9 @@ export const mend = (error: BerthError): string | null => {
   if (error._tag === "Unavailable") return error.mend
   if (error._tag === "NotFound") return `"${lists[error.kind] ?? "berth ps -a"}" lists what exists`
   if (error._tag === "ResourceExhausted" && error.resource.startsWith("disk")) return "make room on it"
+  if (error._tag === "ResourceExhausted" && error.resource === "open files") {
+    return "raise the limit on open files (ulimit -n, LimitNOFILE)"
+  }
   if (error._tag === "FailedPrecondition" && error.operation.startsWith("delete container ")) {
     return '"berth rm -f" deletes both'
   }

@@ -46,6 +46,8 @@ export interface IoRequest {
   readonly terminal?: boolean
   /** What the terminal begins with. */
   readonly size?: TerminalSize | null
+  /** For a process that is still to be made: refused where too few descriptors would be left to make it. */
+  readonly fresh?: boolean
 }
 
 export class ProcessIo extends Context.Service<

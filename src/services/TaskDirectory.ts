@@ -29,7 +29,7 @@ export class TaskDirectory extends Context.Service<
     /** Replaces the record of a process, whole or not at all. Unavailable where its folder is gone: a record never brings one back. */
     readonly save: (record: HostedRecord) => Effect.Effect<void, ResourceExhausted | Unavailable>
     readonly load: (ref: ProcessRef) => Effect.Effect<Option.Option<HostedRecord>, Unavailable>
-    /** Every record of every task, init before its execs; unreadable ones are skipped and logged. */
+    /** Every record of every task, init before its execs; damaged ones are skipped and logged. Unavailable where one cannot be read now: it is not left out. */
     readonly list: Effect.Effect<ReadonlyArray<HostedRecord>, Unavailable>
     /** Processes that have a folder and no record at all: what a host was making when it died. Of an init first, then of its execs. */
     readonly unrecorded: Effect.Effect<ReadonlyArray<ProcessRef>, Unavailable>

@@ -7,6 +7,7 @@ import { Cause, Deferred, Effect, Exit, Layer, Logger, Option, Runtime, Scope } 
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { Socket, SocketServer } from "effect/socket"
 import { parseArgs } from "node:util"
+import { Adopted } from "../host/Adoption.ts"
 import * as Local from "../layers/Local.ts"
 import * as RuntimeTable from "../layers/RuntimeTable.ts"
 import { Libc } from "../layers/posix/Libc.ts"
@@ -49,10 +50,11 @@ const serve = Effect.fnUntraced(function* (state: string) {
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
   const { path } = yield* bound({ path: socketOf(state) })
   const untilTakenOver = yield* Scope.fork(yield* Effect.scope)
-  yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer), Scope.provide(untilTakenOver))
+  const keeper = yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer), Scope.provide(untilTakenOver))
   const server = RpcServer.layer(ShimRpc, { disableFatalDefects: true }).pipe(
     Layer.provide(ShimHandlers.layer({ hello: ShimHandlers.current(version), stop })),
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
+    Layer.provide(Layer.succeed(Adopted, keeper.release)),
     Layer.provide(RpcServer.layerProtocolSocketServer),
     Layer.provide([doorAt(path), RpcSerialization.layerNdjson])
   )

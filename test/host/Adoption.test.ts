@@ -6,6 +6,7 @@ import { TestClock } from "effect/testing"
 import * as LocalHost from "../../src/host/LocalHost.ts"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { Unavailable } from "../../src/schema/Errors.ts"
 import { ContainerId, RuntimeName } from "../../src/schema/Ids.ts"
 import { OciRuntime } from "../../src/services/OciRuntime.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
@@ -17,6 +18,7 @@ import {
   Disk,
   exec,
   forever,
+  full,
   gone,
   job,
   left,
@@ -271,6 +273,100 @@ describe("a host that follows another", () => {
       )
       assert.deepStrictEqual(yield* left, nothing)
     }).pipe(Effect.scoped))
+
+  const exhausted = new Unavailable({ what: "processes", problem: "cannot be looked at: EMFILE", mend: null })
+  for (const [what, streams] of [
+    ["cannot be looked at", false],
+    ["has streams for which there is no descriptor", true]
+  ] as const) {
+    test(`keeps what ${what} as it is written down, and takes it over when that is to be had`, () =>
+      Effect.gen(function* () {
+        const [reaper, world] = [yield* ProcessReaper, yield* MockWorld]
+        yield* life(
+          Effect.gen(function* () {
+            yield* running(sh("echo one; sleep 20; echo two; exit 5"))
+            yield* exec("job", sh("sleep 10; exit 6"))
+          })
+        )
+        let blind = true
+        const unless = <A, E>(look: Effect.Effect<A, E>) =>
+          Effect.suspend((): Effect.Effect<A, E | Unavailable> => (blind && !streams ? Effect.fail(exhausted) : look))
+        const blinded = ProcessReaper.of({
+          ...reaper,
+          claim: (pid) => unless(reaper.claim(pid)),
+          identify: (pid) => unless(reaper.identify(pid)),
+          isAlive: (identity) => unless(reaper.isAlive(identity))
+        })
+        if (streams) yield* world.onOperation("open", {}, { fail: full })
+        yield* life(
+          Effect.gen(function* () {
+            const { lines } = yield* watching
+            assert.deepStrictEqual(lines, ["snapshot job:- web:-"])
+            yield* TestClock.adjust("15 seconds")
+            // One has ended by now, and nobody could see it.
+            assert.lengthOf(lines, 1)
+            blind = false
+            if (streams) yield* world.onOperation("open", {}, {})
+            yield* TestClock.adjust("1 second")
+            assert.deepStrictEqual(lines.slice(1), ["job 6"])
+            yield* TestClock.adjust("5 seconds")
+            assert.deepStrictEqual(lines.slice(2), ["web 5"])
+            assert.strictEqual(yield* text("web"), "one\ntwo\n")
+            assert.strictEqual((yield* (yield* ProcessHost).delete(web)).init?.exitStatus, 5)
+          })
+        ).pipe(Effect.provideService(ProcessReaper, blinded))
+        assert.deepStrictEqual(yield* left, nothing)
+      }).pipe(Effect.scoped))
+  }
+
+  test("deletes what it could not take over yet", () =>
+    Effect.gen(function* () {
+      const world = yield* MockWorld
+      yield* life(running())
+      yield* world.onOperation("open", {}, { fail: full })
+      yield* life(
+        Effect.gen(function* () {
+          const deleting = yield* Effect.forkChild((yield* ProcessHost).delete(web))
+          yield* TestClock.adjust("1 minute")
+          yield* atOnce("delete", Fiber.join(deleting))
+        })
+      )
+      assert.deepStrictEqual(yield* left, nothing)
+    }))
+
+  test("asks until it is told how a process has ended", () =>
+    Effect.gen(function* () {
+      const reaper = yield* ProcessReaper
+      yield* life(running(sh("sleep 10; exit 6")))
+      yield* TestClock.adjust("1 minute")
+      let failures = 5
+      const recall: typeof reaper.recall = (path) =>
+        Effect.suspend(() => (failures-- > 0 ? Effect.fail(exhausted) : reaper.recall(path)))
+      yield* life(
+        Effect.gen(function* () {
+          const { lines } = yield* watching
+          assert.deepStrictEqual(lines, ["snapshot web:-"])
+          yield* TestClock.adjust("10 seconds")
+          assert.deepStrictEqual(lines.slice(1), ["web 6"])
+        })
+      ).pipe(Effect.provideService(ProcessReaper, ProcessReaper.of({ ...reaper, recall })))
+    }).pipe(Effect.scoped))
+
+  test("reads the records again while one cannot be read", () =>
+    Effect.gen(function* () {
+      const directory = yield* TaskDirectory
+      yield* life(running())
+      let failures = 3
+      const list = Effect.suspend(() => (failures-- > 0 ? Effect.fail(exhausted) : directory.list))
+      yield* Effect.gen(function* () {
+        const { lines } = yield* watching
+        assert.deepStrictEqual(lines, ["snapshot web:-"])
+      }).pipe(
+        Effect.scoped,
+        lifeThatBegins("3 seconds"),
+        Effect.provideService(TaskDirectory, TaskDirectory.of({ ...directory, list }))
+      )
+    }))
 
   test("keeps what has lost its streams, and tells its exit", () =>
     Effect.gen(function* () {

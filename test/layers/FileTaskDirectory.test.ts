@@ -3,9 +3,11 @@ import { Effect, Layer, Logger, Option } from "effect"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import * as FileTaskDirectory from "../../src/layers/FileTaskDirectory.ts"
+import { Libc } from "../../src/layers/posix/Libc.ts"
 import { ContainerId, ExecId } from "../../src/schema/Ids.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { temporaryFolder } from "../support/folder.ts"
+import { withoutDescriptors } from "../support/noDescriptors.ts"
 import { canMount, tmpfs } from "../support/tmpfs.ts"
 import { exec, init, namespace, record, spec, taskDirectorySuite, web } from "../suites/taskDirectory.ts"
 
@@ -62,6 +64,19 @@ describe("FileTaskDirectory", () => {
       yield* folders.remove(init)
       assert.deepStrictEqual(yield* folders.list, [])
     }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("takes no record for damaged, or absent, that cannot be opened now", () =>
+    Effect.gen(function* () {
+      const folders = yield* TaskDirectory
+      yield* folders.create(namespace, web, spec)
+      yield* folders.save(record(init))
+      const looks = [Effect.asVoid(folders.list), Effect.asVoid(folders.unrecorded)]
+      for (const error of yield* withoutDescriptors(Effect.forEach(looks, Effect.flip))) {
+        assert.match(error.message, /EMFILE/)
+      }
+      assert.deepStrictEqual([yield* folders.list, yield* folders.unrecorded], [[record(init)], []])
+    }).pipe(Effect.provide([layer, Libc.layer]))
   )
 
   it.effect("skips what it cannot read, and says so", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it, layer as withLayer } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Option } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Option, Schedule } from "effect"
 import { TestClock } from "effect/testing"
 import type { Scope } from "effect"
 import { execFileSync, spawn } from "node:child_process"
@@ -8,10 +8,14 @@ import * as Reaper from "../../src/layers/Reaper.ts"
 import { Children } from "../../src/layers/posix/Children.ts"
 import { Libc } from "../../src/layers/posix/Libc.ts"
 import * as Proc from "../../src/layers/posix/Proc.ts"
+import * as Foreign from "../../src/layers/reaper/Foreign.ts"
 import * as Strays from "../../src/layers/reaper/Strays.ts"
+import type { Reaped } from "../../src/schema/Process.ts"
 import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
+import { failure } from "../support/atOnce.ts"
 import { kernelTells } from "../support/host.ts"
 import { leftOut } from "../support/leftOut.ts"
+import { withoutDescriptors } from "../support/noDescriptors.ts"
 
 const layer = Reaper.layer.pipe(Layer.provideMerge(Children.layer), Layer.provideMerge(Libc.layer), Layer.orDie)
 
@@ -200,6 +204,65 @@ withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
       const { claim } = yield* ProcessReaper
       const reaped = yield* (yield* claim(yield* foreign("sleep 0.1; exit 5", false))).exit
       assert.deepStrictEqual([reaped.exitStatus, reaped.source], [5, "kernel"])
+    })
+  )
+
+  it.effect("concludes nothing of processes that it cannot look at", () =>
+    Effect.gen(function* () {
+      const { claim, identify, isAlive, signal } = yield* ProcessReaper
+      const own = yield* claim(yield* orphan("exec sleep 100"))
+      const theirs = yield* claim(yield* foreign("exec sleep 100", false))
+      const unclaimed = yield* foreign("exec sleep 100", false)
+      const late = yield* withoutDescriptors(
+        Effect.gen(function* () {
+          for (const { identity } of [own, theirs]) {
+            assert.match(yield* failure(identify(identity.pid)), /^Unavailable: .*EMFILE/)
+            assert.match(yield* failure(isAlive(identity)), /^Unavailable: .*EMFILE/)
+          }
+          assert.match(yield* failure(claim(unclaimed)), /^Unavailable: .*EMFILE/)
+          assert.match(yield* failure(signal(theirs.identity, 0)), /^Unavailable: .*EMFILE/)
+          assert.isTrue(yield* signal(own.identity, 0))
+          return yield* Effect.timeoutOption(Effect.raceFirst(own.exit, theirs.exit), "300 millis")
+        })
+      )
+      assert.isTrue(Option.isNone(late))
+      const child = yield* claim(unclaimed)
+      for (const { exit, identity } of [own, theirs, child]) {
+        assert.isTrue(yield* isAlive(identity))
+        assert.isTrue(yield* signal(identity, 15))
+        assert.strictEqual((yield* exit).exitStatus, 143)
+      }
+    })
+  )
+
+  it.effect("goes on to reap strays after a time in which it could not look for them", () =>
+    Effect.gen(function* () {
+      const pid = yield* orphan("sleep 0.2; exit 3")
+      yield* withoutDescriptors(Effect.sleep("1 second"))
+      yield* Effect.map(Proc.stat(pid), Option.isNone).pipe(
+        Effect.repeat({ until: (gone) => gone, schedule: Schedule.spaced("20 millis") }),
+        Effect.timeout("5 seconds")
+      )
+    })
+  )
+
+  it.effect("learns how a child of another ends for which there was no descriptor at first", () =>
+    Effect.gen(function* () {
+      const { pid, startTime } = yield* Effect.fromOption(yield* Proc.stat(yield* foreign("exec sleep 100", true)))
+      const watch = yield* Foreign.make
+      const told = yield* Deferred.make<Reaped>()
+      const identity = { pid, startTime, bootId: yield* Proc.bootId }
+      yield* withoutDescriptors(
+        Effect.andThen(
+          watch(identity, (reaped) => Deferred.succeed(told, reaped)),
+          Effect.sleep("200 millis")
+        )
+      )
+      assert.isFalse(yield* Deferred.isDone(told))
+      // Once a pidfd is asked for again.
+      yield* Effect.sleep("1500 millis")
+      process.kill(pid, 15)
+      assert.strictEqual((yield* Deferred.await(told)).exitStatus, kernelTells ? 143 : 255)
     })
   )
 

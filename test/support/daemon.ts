@@ -74,6 +74,8 @@ export const daemonOn = Effect.fnUntraced(function* (
     readonly runtime?: string
     readonly env?: Readonly<Record<string, string>>
     readonly args?: ReadonlyArray<string>
+    /** How many files it and its shims may have open. */
+    readonly openFiles?: number
     /** Whose process it is, by number; the test's own by default. */
     readonly user?: number
   } = {}
@@ -83,7 +85,11 @@ export const daemonOn = Effect.fnUntraced(function* (
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const args = ["daemon", "--root", place.root, "--state", place.state, "--listen", address]
-      const child = spawn(berth, [...args, "--runtime", options.runtime ?? "auto", ...(options.args ?? [])], {
+      const command = [berth, ...args, "--runtime", options.runtime ?? "auto", ...(options.args ?? [])]
+      const limited =
+        options.openFiles === undefined ? [] : ["/bin/sh", "-c", `ulimit -n ${options.openFiles}; exec "$0" "$@"`]
+      const [program = berth, ...rest] = [...limited, ...command]
+      const child = spawn(program, rest, {
         env: { ...process.env, ...options.env },
         ...(options.user === undefined ? {} : { uid: options.user, gid: options.user, cwd: place.folder }),
         stdio: ["ignore", "pipe", "pipe"]

@@ -2,12 +2,12 @@
  * `Cgroups` on the kernel's own file systems, version 1, version 2 or both side by side. Every read is synchronous and short; a sample of one container is
  * some fifteen files.
  */
-import { Clock, DateTime, Effect, Layer, Stream } from "effect"
+import { Clock, DateTime, Effect, Layer, Schedule, Stream } from "effect"
 import { NotFound, Unavailable } from "../../schema/Errors.ts"
 import type { Stats } from "../../schema/Stats.ts"
 import { Cgroups } from "../../services/Cgroups.ts"
 import type { Cgroup, CgroupError, CgroupTarget } from "../../services/Cgroups.ts"
-import { codeOf } from "../posix/Libc.ts"
+import { codeOf, isExhausted } from "../posix/Libc.ts"
 import * as Cpu from "./Cpu.ts"
 import * as Devices from "./Devices.ts"
 import * as Hierarchies from "./Hierarchies.ts"
@@ -26,14 +26,30 @@ export interface Options {
   readonly root?: string
 }
 
-const unreadable = (error: unknown) =>
-  new Unavailable({ what: "cgroups", problem: `cannot be read: ${codeOf(error)}`, mend: null })
+const moreFiles = "raise the limit on open files (ulimit -n, LimitNOFILE)"
 
-const orNull = <A>(read: () => A): A | null => {
+const unreadable = (error: unknown) => {
+  const code = codeOf(error)
+  return new Unavailable({
+    what: "cgroups",
+    problem: `cannot be read: ${code}`,
+    mend: isExhausted(code) ? moreFiles : null
+  })
+}
+
+/** Whether others have only to close their descriptors. */
+const isPassing = (error: CgroupError) => error._tag === "Unavailable" && error.mend === moreFiles
+/** For how long that is waited for, some three seconds: what is asked at the end of a container is gone with it. */
+const again = Schedule.upTo(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")]), {
+  times: 6
+})
+
+/** `undefined` where it cannot be told now. */
+const told = <A>(read: () => A): A | null | undefined => {
   try {
     return read()
-  } catch {
-    return null
+  } catch (error) {
+    return isExhausted(codeOf(error)) ? undefined : null
   }
 }
 
@@ -75,12 +91,12 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
 
   const attach = (target: CgroupTarget): Cgroup => {
     const { containerId } = target
-    const network = orNull(() => Network.make(reader, target.pid)) ?? Network.none
+    const network = told(() => Network.make(reader, target.pid)) ?? Network.none
     const groupsOf = (where: CgroupTarget) => {
       const located = hierarchies.locate(where)
       return located === null ? null : groupsAt(located)
     }
-    let groups = orNull(() => groupsOf(target))
+    let groups = told(() => groupsOf(target)) ?? null
     // Not by the pid again: it may be somebody else's by now.
     const locate = () => (groups ??= groupsOf({ ...target, pid: null }))
 
@@ -120,8 +136,10 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
       const now = yield* Clock.currentTimeMillis
       return yield* reading(() => processesOf(found, now))
     })
-    const oomKills = value(({ memory }) => memory.oomKills())
-    const memoryPeak = value(({ memory }) => memory.peak())
+    const insisting = <A>(read: Effect.Effect<A, CgroupError>) =>
+      Effect.retry(read, { schedule: again, while: isPassing })
+    const oomKills = insisting(value(({ memory }) => memory.oomKills()))
+    const memoryPeak = insisting(value(({ memory }) => memory.peak()))
 
     return {
       // No span: it would cost as much as what it measures.
@@ -132,10 +150,11 @@ const make = Effect.fnUntraced(function* ({ root = "" }: Options) {
       memoryPeak: Effect.withSpan(memoryPeak, "Cgroups.memoryPeak"),
       watchOom: (known) =>
         Stream.suspend(() => {
-          const where = orNull(locate)
+          const where = told(locate)
           if (where === null) return Stream.empty
-          const file = Memory.oomFile(where.located)
-          const count = () => orNull(where.memory.oomKills)
+          // Looked for at each look.
+          const count = () => told(() => locate()?.memory.oomKills() ?? null)
+          const file = where === undefined ? null : Memory.oomFile(where.located)
           return watchOom({ count, file: file === null ? null : root + file }, known)
         }),
       ended: Effect.sync(network.end)

@@ -8,8 +8,8 @@ import type { Cause, Duration } from "effect"
 import { watch } from "node:fs"
 
 export interface Watched {
-  /** The count now; `null` once the group is gone. Does not throw. */
-  readonly count: () => number | null
+  /** The count now; `null` once the group is gone, `undefined` where it cannot be told now. Does not throw. */
+  readonly count: () => number | null | undefined
   /** The file that changes with the count; `null` where there is none. */
   readonly file: string | null
 }
@@ -57,6 +57,8 @@ export const make = Effect.gen(function* () {
         let told = known
         const look: Look = () => {
           const now = count()
+          // It is looked at again, and not as often as what changes.
+          if (now === undefined) return true
           if (now === null) {
             Queue.endUnsafe(queue)
             return false

@@ -1,8 +1,8 @@
 /** What a failed file operation means to berth. Of the paths of the server nothing is told, only what was tried and the errno's name. */
-import { statfsSync } from "node:fs"
+import { readFileSync, statfsSync } from "node:fs"
 import { dirname } from "node:path"
 import { InvalidArgument, ResourceExhausted, Unavailable } from "../../schema/Errors.ts"
-import { codeOf } from "../posix/Libc.ts"
+import { codeOf, isExhausted } from "../posix/Libc.ts"
 
 /** Bytes of the file system that holds `path`; 0 where it cannot tell. */
 const diskSize = (path: string): number => {
@@ -14,14 +14,26 @@ const diskSize = (path: string): number => {
   }
 }
 
-/** A disk or quota that is full is ResourceExhausted, everything else Unavailable; `action` says what was tried, as in "make a FIFO". */
+/** How many files this process may have open; 0 where it cannot tell. */
+const descriptorLimit = (): number => {
+  try {
+    return Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}
+
+/** No descriptor is left for what was tried. */
+export const noDescriptor = () => new ResourceExhausted({ resource: "open files", limit: descriptorLimit() })
+
+/** A disk or quota that is full is ResourceExhausted, and so are the open files; everything else is Unavailable; `action` says what was tried, as in "make a FIFO". */
 export const diskFailure = (what: string, action: string, path: string, error: unknown) => {
   const code = codeOf(error)
   if (code === "ENOSPC" || code === "EDQUOT") {
     return new ResourceExhausted({ resource: `disk of the ${what}`, limit: diskSize(path) })
   }
-  const mend = code === "EMFILE" || code === "ENFILE" ? "raise the limit on open files (ulimit -n)" : null
-  return new Unavailable({ what, problem: `cannot ${action}: ${code}`, mend })
+  if (isExhausted(code)) return noDescriptor()
+  return unavailable(what, action, error)
 }
 
 /** Codes that say that the path itself is at fault. */

@@ -1,7 +1,9 @@
 /** ProcessIo on a real system: streams for most processes, a terminal for those that ask for one. */
 import { Effect, Layer } from "effect"
 import { ProcessIo } from "../../services/ProcessIo.ts"
+import { hasRoom, spare } from "../posix/Descriptors.ts"
 import type { Libc } from "../posix/Libc.ts"
+import { noDescriptor } from "./DiskFailure.ts"
 import * as FifoIo from "./FifoIo.ts"
 import * as TerminalIo from "./TerminalIo.ts"
 
@@ -11,9 +13,13 @@ export const layer: Layer.Layer<ProcessIo, never, Libc> = Layer.effect(
     const openStreams = yield* FifoIo.make
     const openTerminal = yield* TerminalIo.make
     return ProcessIo.of({
-      open: Effect.fn("ProcessIo.open")((request) =>
-        request.terminal === true ? openTerminal(request) : openStreams(request)
-      )
+      open: Effect.fn("ProcessIo.open")((request) => {
+        const opened = request.terminal === true ? openTerminal(request) : openStreams(request)
+        if (request.fresh !== true) return opened
+        // Refused here, before anything is made, or it would be refused half-made.
+        const left = Effect.flatMap(hasRoom(spare), (room) => (room ? Effect.void : Effect.fail(noDescriptor())))
+        return Effect.tap(opened, () => left)
+      })
     })
   })
 )

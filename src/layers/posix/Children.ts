@@ -5,6 +5,7 @@
  */
 import { Context, Deferred, Effect, Exit, Latch, Layer, Option, Queue, Semaphore } from "effect"
 import { closeSync } from "node:fs"
+import type { Unavailable } from "../../schema/Errors.ts"
 import { Libc } from "./Libc.ts"
 import type { PosixError } from "./Libc.ts"
 import * as Proc from "./Proc.ts"
@@ -61,25 +62,28 @@ const make = Effect.gen(function* () {
   }
 
   /** Whether a process that another program left us ended as a piece of that program, and never became its own. The kernel knows until it is waited for. */
-  const neverRan = ({ isOurs, pid }: Entry): Effect.Effect<boolean> =>
+  const neverRan = ({ isOurs, pid }: Entry): Effect.Effect<boolean, Unavailable> =>
     isOurs
       ? Effect.succeed(false)
       : libc.hasEnded(pid).pipe(
+          Effect.orElseSucceed(() => false),
           Effect.flatMap((ended) => (ended ? Proc.stat(pid) : Effect.succeedNone)),
-          Effect.map(Option.exists(({ forkedOnly }) => forkedOnly)),
-          Effect.orElseSucceed(() => false)
+          Effect.map(Option.exists(({ forkedOnly }) => forkedOnly))
         )
 
   const reap = (entry: Entry) =>
-    Effect.flatMap(neverRan(entry), (idle) =>
-      Effect.match(libc.waitpid(entry.pid), {
-        onSuccess: Option.match({
-          onNone: () => {},
-          onSome: (status) => end(entry, Exit.succeed(idle && isError(status) ? notExecutable : status))
-        }),
-        onFailure: (error) => end(entry, Exit.fail(error))
-      })
-    )
+    Effect.flatMap(
+      neverRan(entry),
+      (idle) =>
+        Effect.match(libc.waitpid(entry.pid), {
+          onSuccess: Option.match({
+            onNone: () => {},
+            onSome: (status) => end(entry, Exit.succeed(idle && isError(status) ? notExecutable : status))
+          }),
+          onFailure: (error) => end(entry, Exit.fail(error))
+        })
+      // It stays a zombie until the next sweep, which looks again.
+    ).pipe(Effect.ignore)
 
   const sweep = Effect.suspend(() => Effect.forEach(Array.from(awaited.values()), reap, { discard: true }))
 

@@ -355,3 +355,6 @@ export class Libc extends Context.Service<
 /** The errno name of a failure thrown by Node. */
 export const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "EIO"
+
+/** Whether it failed only for want of descriptors, so that it succeeds when others have closed theirs. */
+export const isExhausted = (code: string): boolean => code === "EMFILE" || code === "ENFILE"

@@ -1,10 +1,21 @@
 /**
  * What /proc says of processes, read afresh at each call; a file of /proc is answered from memory, so the reads are
- * synchronous. Nothing is kept and nothing is signalled here.
+ * synchronous. Nothing is kept and nothing is signalled here. That a process is gone is said only where the kernel says
+ * so: a look for which there was no descriptor, or no memory, fails, and nothing follows from it.
  */
 import { Effect, Option } from "effect"
 import { readFileSync, readdirSync } from "node:fs"
+import { Unavailable } from "../../schema/Errors.ts"
 import type { Identity } from "../../schema/TaskState.ts"
+import { codeOf, isExhausted } from "./Libc.ts"
+
+/** It cannot be told now, mostly because no descriptor is left. It will be some time, so whoever needs to know asks again. */
+const unreadable = (code: string) =>
+  new Unavailable({
+    what: "processes",
+    problem: `cannot be looked at: ${code}`,
+    mend: isExhausted(code) ? "raise the limit on open files (ulimit -n, LimitNOFILE)" : null
+  })
 
 /** One process, from /proc/PID/stat. */
 export interface Stat {
@@ -29,13 +40,39 @@ const forkNoExec = 0x40
 /** PF_EXITING. */
 const exitingFlag = 0x4
 
-const text = (path: string): string | undefined => {
+/** What the kernel answers of a process that is not there, or no longer. */
+const gone: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"])
+/** The same, or of one of another user's that is hidden from us. */
+const hidden: ReadonlySet<string> = new Set([...gone, "EACCES", "EPERM"])
+
+/** Throws Unavailable. */
+const text = (path: string, absent = gone): string | undefined => {
   try {
     return readFileSync(path, "utf8")
-  } catch {
-    return undefined
+  } catch (error) {
+    const code = codeOf(error)
+    if (absent.has(code)) return undefined
+    throw unreadable(code)
   }
 }
+
+/** Throws Unavailable. */
+const names = (path: string): ReadonlyArray<string> => {
+  try {
+    return readdirSync(path)
+  } catch (error) {
+    throw unreadable(codeOf(error))
+  }
+}
+
+const looking = <A>(look: () => A): Effect.Effect<A, Unavailable> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(look())
+    } catch (error) {
+      return error instanceof Unavailable ? Effect.fail(error) : Effect.die(error)
+    }
+  })
 
 /**
  * Reads a line of /proc/PID/stat. The name of the command may itself hold blanks and parentheses, so fields count from
@@ -58,28 +95,40 @@ export const parseStat = (line: string): Option.Option<Stat> => {
   })
 }
 
+const statOf = (path: string, absent = gone): Option.Option<Stat> => {
+  const line = text(path, absent)
+  if (line === undefined) return Option.none()
+  const found = parseStat(line)
+  if (Option.isNone(found)) throw unreadable("EBADMSG")
+  return found
+}
+
 /** A process, or none where no process has that pid. */
-export const stat = (pid: number): Effect.Effect<Option.Option<Stat>> =>
-  Effect.sync(() => Option.flatMap(Option.fromUndefinedOr(text(`/proc/${pid}/stat`)), parseStat))
+export const stat = (pid: number): Effect.Effect<Option.Option<Stat>, Unavailable> =>
+  looking(() => statOf(`/proc/${pid}/stat`))
 
 /** Whether a process has ended, reaped or not. */
 export const isDead = (process: Stat): boolean => process.state === "Z" || process.state === "X"
 
+const bootIdFile = "/proc/sys/kernel/random/boot_id"
+
 /** This boot; start times compare within one boot only. */
-export const bootId: Effect.Effect<string> = Effect.sync(() =>
-  readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
-)
+export const bootId: Effect.Effect<string, Unavailable> = looking(() => {
+  const id = text(bootIdFile)
+  if (id === undefined) throw unreadable("ENOENT")
+  return id.trim()
+})
 
 /** That very process while it lives; none where it has ended or its pid belongs to another one. */
-export const find = (identity: Identity): Effect.Effect<Option.Option<Stat>> =>
+export const find = (identity: Identity): Effect.Effect<Option.Option<Stat>, Unavailable> =>
   Effect.map(
     stat(identity.pid),
     Option.filter((found) => found.startTime === identity.startTime && !isDead(found))
   )
 
 /** The pids of this process's children, zombies too; empty on a kernel that does not list them. */
-export const children: Effect.Effect<ReadonlyArray<number>> = Effect.sync(() =>
-  readdirSync("/proc/self/task").flatMap((thread) =>
+export const children: Effect.Effect<ReadonlyArray<number>, Unavailable> = looking(() =>
+  names("/proc/self/task").flatMap((thread) =>
     (text(`/proc/self/task/${thread}/children`) ?? "")
       .split(" ")
       .filter((pid) => pid !== "")
@@ -88,12 +137,8 @@ export const children: Effect.Effect<ReadonlyArray<number>> = Effect.sync(() =>
 )
 
 /** Every process that /proc shows. */
-export const all: Effect.Effect<ReadonlyArray<Stat>> = Effect.sync(() =>
-  readdirSync("/proc").flatMap((name) =>
-    /^\d+$/.test(name)
-      ? Option.toArray(Option.flatMap(Option.fromUndefinedOr(text(`/proc/${name}/stat`)), parseStat))
-      : []
-  )
+export const all: Effect.Effect<ReadonlyArray<Stat>, Unavailable> = looking(() =>
+  names("/proc").flatMap((name) => (/^\d+$/.test(name) ? Option.toArray(statOf(`/proc/${name}/stat`, hidden)) : []))
 )
 
 /** Every process with such arguments. */
@@ -107,6 +152,6 @@ export const withArguments = Effect.fnUntraced(function* (matches: (argv: Readon
 /** Every process with this argument. */
 export const withArgument = (argument: string) => withArguments((argv) => argv.includes(argument))
 
-/** The arguments of a process; empty where it has ended or may not be read. */
-export const argv = (pid: number): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.sync(() => (text(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1))
+/** The arguments of a process; empty where it has ended or is hidden from us. */
+export const argv = (pid: number): Effect.Effect<ReadonlyArray<string>, Unavailable> =>
+  looking(() => (text(`/proc/${pid}/cmdline`, hidden) ?? "").split("\0").slice(0, -1))

@@ -6,10 +6,23 @@
 import { Effect, Option } from "effect"
 import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs"
 import type { Identity } from "../../schema/TaskState.ts"
-import { Libc } from "../posix/Libc.ts"
+import { unavailable } from "../io/DiskFailure.ts"
+import { codeOf, Libc } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 
 const close = (fd: number) => Effect.sync(() => closeSync(fd))
+
+/** None where there is no pin. Fails where that cannot be told. */
+const opened = (path: string) =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeedSome(openSync(path, "r"))
+    } catch (error) {
+      return codeOf(error) === "ENOENT"
+        ? Effect.succeed(Option.none<number>())
+        : Effect.fail(unavailable("pin of a process", "open it", error))
+    }
+  })
 
 export const remove = Effect.fnUntraced(function* (libc: Libc["Service"], path: string) {
   if (!existsSync(path)) return
@@ -35,10 +48,14 @@ export const make = Effect.gen(function* () {
       ),
     recall: (path: string) =>
       Effect.acquireUseRelease(
-        Effect.try(() => openSync(path, "r")),
-        libc.pidfdExitStatus,
-        close
-      ).pipe(Effect.orElseSucceed(() => Option.none<number>())),
+        opened(path),
+        Option.match({
+          onNone: () => Effect.succeed(Option.none<number>()),
+          // Of a plain file, or on a kernel that does not keep it, nothing is known.
+          onSome: (fd) => Effect.orElseSucceed(libc.pidfdExitStatus(fd), () => Option.none<number>())
+        }),
+        Option.match({ onNone: () => Effect.void, onSome: close })
+      ),
     unpin: (path: string) => remove(libc, path)
   }
 })

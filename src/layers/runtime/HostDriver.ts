@@ -244,7 +244,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const all = (
     command: "pause" | "resume",
     target: Target,
-    act: (leaders: ReadonlyArray<Identity>) => Effect.Effect<boolean, never, Libc>
+    act: (leaders: ReadonlyArray<Identity>) => Effect.Effect<boolean, Unavailable, Libc>
   ): Effect.Effect<void, DriverError> =>
     Effect.gen(function* () {
       yield* requires("pause")

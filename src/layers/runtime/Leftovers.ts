@@ -11,6 +11,11 @@ import { cgroupsPath, hasCgroup } from "./Bundle.ts"
 import { codeOf } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 
+/** How often, within some ten seconds, children are looked for that cannot be seen for want of descriptors. */
+const looks = Schedule.upTo(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")]), {
+  times: 12
+})
+
 const forks = Effect.fnUntraced(function* (argument: string) {
   const found: Array<number> = []
   for (const pid of yield* Proc.children) {
@@ -24,14 +29,19 @@ const forks = Effect.fnUntraced(function* (argument: string) {
  * Kills those of our children that still carry `argument`, a path used in one call only: they are forks of that call's
  * runtime. Goes on until there is none, because the children of the killed become ours in turn.
  */
-export const killForks = Effect.fn("Leftovers.killForks")(function* (argument: string) {
-  for (let left = 100; left > 0; left--) {
-    const found = yield* forks(argument)
-    if (found.length === 0) return
-    yield* Effect.forEach(found, kill, { discard: true })
-    yield* Effect.sleep("5 millis")
-  }
-})
+export const killForks = Effect.fn("Leftovers.killForks")(
+  function* (argument: string) {
+    for (let left = 100; left > 0; left--) {
+      const found = yield* Effect.retry(forks(argument), looks)
+      if (found.length === 0) return
+      yield* Effect.forEach(found, kill, { discard: true })
+      yield* Effect.sleep("5 millis")
+    }
+  },
+  Effect.catch(({ message }) =>
+    Effect.logWarning(`what an unfinished call of a runtime has left may go on: ${message}`)
+  )
+)
 
 /** Kills a child of ours that nobody has waited for, so that its pid still means it. */
 export const kill = (pid: number): Effect.Effect<void> =>

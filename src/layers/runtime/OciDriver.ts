@@ -3,7 +3,7 @@
  * the runtime's state has a folder per namespace, so an id is unique within its namespace only. It never parses output
  * where a file or an exit code tells.
  */
-import { Cause, Duration, Effect, Exit, Option, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Option, Schedule, Schema } from "effect"
 import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { RuntimeFailed, Unsupported } from "../../schema/Errors.ts"
@@ -84,6 +84,11 @@ const decodePids = Schema.decodeOption(Pids)
 const segmentationFault = 139
 /** Above it, the exit code of a process that a signal ended. */
 const signalled = 128
+
+/** How long a pid file is tried to be read that is there: some ten seconds. */
+const pidLooks = Schedule.upTo(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")]), {
+  times: 12
+})
 
 const openLog = (path: string): number | null => {
   try {
@@ -176,8 +181,11 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     return done.stdout
   })
 
+  /** What it has started is known by that file alone, so it is read again while it cannot be opened. */
   const pidFrom = (call: Call, file: string) =>
-    Effect.suspend(() => Effect.fromOption(readPid(file), () => failed(call, 0, "it wrote no pid file")))
+    Effect.suspend(() => Effect.fromOption(readPid(file), () => failed(call, 0, "it wrote no pid file"))).pipe(
+      Effect.retry({ schedule: pidLooks, while: () => existsSync(file) })
+    )
 
   const destroy = (target: Target, force: boolean) => {
     const args = ["delete", ...(force ? ["--force"] : []), target.containerId]

@@ -2,9 +2,9 @@
  * What is held of every process so that nothing is lost while its shim is dead. A pidfd: by it the kernel (Linux 6.15) still tells the exit status
  * of a process that ended while nobody waited for it. And the pipes that it prints into, open and never read: the kernel keeps what is in them for
  * as long as anybody has them open. The next shim reads on where the last one stopped. The daemon holds them for as long as it lives; a shim until it has
- * taken over, for the daemon may die before that. Of what has ended nothing is held once its exit was put right.
+ * taken it over, for the daemon may die before that. Of what has ended nothing is held once its exit was put right. It takes only what is to spare.
  */
-import { Effect, Option } from "effect"
+import { Effect, Option, Result } from "effect"
 import { closeSync, constants, openSync } from "node:fs"
 import { join } from "node:path"
 import type { ContainerRef, HostedRecord } from "../../schema/Host.ts"
@@ -13,7 +13,8 @@ import { containerKey, processKey } from "../../schema/Ids.ts"
 import type { Exit, Stdio } from "../../schema/Process.ts"
 import type { Identity } from "../../schema/TaskState.ts"
 import { pathOf, peek } from "../FileTaskDirectory.ts"
-import { Libc } from "../posix/Libc.ts"
+import { hasRoom, spare } from "../posix/Descriptors.ts"
+import { codeOf, Libc } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 
 interface Kept {
@@ -26,16 +27,24 @@ interface Kept {
 
 const { O_NONBLOCK, O_RDONLY } = constants
 
-/** One that is not there any more, or never was, has nothing to keep. */
-const openPipe = (path: string): ReadonlyArray<number> => {
-  try {
-    return [openSync(path, O_RDONLY | O_NONBLOCK)]
-  } catch {
-    return []
-  }
-}
+/** One that is not there any more, or never was, has nothing to keep. All of the others or none: half of them would pass for the whole. */
+const openPipes = (paths: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<number>, string> =>
+  Effect.suspend(() => {
+    const fds: Array<number> = []
+    for (const path of paths) {
+      try {
+        fds.push(openSync(path, O_RDONLY | O_NONBLOCK))
+      } catch (error) {
+        const code = codeOf(error)
+        if (code === "ENOENT" || code === "ENXIO") continue
+        for (const fd of fds) closeSync(fd)
+        return Effect.fail(code)
+      }
+    }
+    return Effect.succeed(fds)
+  })
 
-const closeAll = ({ pidfd, pipes }: Kept): void => {
+const closeAll = ({ pidfd, pipes }: Pick<Kept, "pidfd" | "pipes">): void => {
   for (const fd of [...Option.toArray(pidfd), ...pipes]) closeSync(fd)
 }
 
@@ -87,16 +96,35 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
       }
     })
 
+  let said = false
+  /** It is an insurance only: of what is not held nothing is claimed, and the next word of a shim has it tried again. */
+  const cannot = (ref: ProcessRef, problem: string) =>
+    Effect.suspend(() => {
+      if (said) return Effect.void
+      said = true
+      return Effect.logWarning(`nothing is held of ${processKey(ref)}, and perhaps of others: ${problem}`)
+    })
+
   const keep = Effect.fnUntraced(function* ({ heldByShim, identity, ref, stdio: { log } }: Living) {
     const key = processKey(ref)
     // The answer to a call may be handled after the end of what it has started.
     if (kept.get(key)?.identity.startTime === identity.startTime || settled.get(key)?.pid === identity.pid) return
     forget(key)
+    if (!(yield* hasRoom(spare + 3))) return yield* cannot(ref, "no descriptor is to spare")
     const folder = pathOf(options.state, ref)
-    const pipes = log._tag === "json" ? ["stdout", "stderr"].flatMap((name) => openPipe(join(folder, name))) : []
+    const opened = yield* Effect.result(
+      openPipes(log._tag === "json" ? ["stdout", "stderr"].map((name) => join(folder, name)) : [])
+    )
+    if (Result.isFailure(opened)) return yield* cannot(ref, opened.failure)
+    const pipes = opened.success
     const pidfd = yield* Effect.option(libc.pidfdOpen(identity.pid))
     // Only now it is sure whose descriptor that is.
-    const found = yield* Proc.find(identity)
+    const looked = yield* Effect.result(Proc.find(identity))
+    if (Result.isFailure(looked)) {
+      closeAll({ pidfd, pipes })
+      return yield* cannot(ref, looked.failure.message)
+    }
+    const found = looked.success
     const same = Option.isSome(found)
     const hasFiles = Option.exists(found, ({ exiting }) => !exiting)
     if (!same && Option.isSome(pidfd)) closeSync(pidfd.value)

@@ -3,7 +3,7 @@
  * the log says that it is waited for. What it does is seen in `/proc`, for it answers nothing yet: each call of a runtime is another child of it. One
  * that is seen to do nothing new for a minute is given up; it is not killed, as it is the parent of containers.
  */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { join } from "node:path"
 import { Unavailable } from "../../schema/Errors.ts"
 import * as Proc from "../posix/Proc.ts"
@@ -32,7 +32,10 @@ const watched = Effect.fnUntraced(function* (state: string): Effect.fn.Return<ne
   let idle = 0
   for (let waited = interval; ; waited += interval) {
     yield* Effect.sleep(`${interval} seconds`)
-    const now = yield* look(state)
+    const seen = yield* Effect.option(look(state))
+    // What cannot be seen is not idle.
+    if (Option.isNone(seen)) continue
+    const now = seen.value
     const who = now.pids.length === 0 ? "the shim" : `the shim (pid ${now.pids.join(", ")})`
     idle = now.doing === before ? idle + 1 : 0
     if (idle >= patience) {

@@ -3,12 +3,14 @@ import { DateTime, Effect, Fiber, Layer, Queue, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { Libc } from "../../../src/layers/posix/Libc.ts"
 import * as CgroupFs from "../../../src/layers/cgroup/CgroupFs.ts"
 import { ContainerId } from "../../../src/schema/Ids.ts"
 import { ProcessInfo, Stats } from "../../../src/schema/Stats.ts"
 import { Cgroups } from "../../../src/services/Cgroups.ts"
 import type { CgroupTarget } from "../../../src/services/Cgroups.ts"
 import { cgroupTree } from "../../support/cgroupTree.ts"
+import { withoutDescriptors } from "../../support/noDescriptors.ts"
 import type { Tree } from "../../support/cgroupTree.ts"
 
 const containerId = ContainerId.make("web")
@@ -237,6 +239,28 @@ describe("CgroupFs", () => {
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(told, [4, 4, 3])
     })
+  )
+
+  it.effect("goes on to watch a group that it could not look at for want of descriptors", () =>
+    Effect.gen(function* () {
+      const tree = yield* cgroupTree("v1")
+      const cgroup = yield* open(tree, { cgroupsPath: "/berth--default--web" })
+      const told: Array<number> = []
+      const watcher = yield* Effect.forkChild(
+        Stream.runForEach(cgroup.watchOom(3), (count) => Effect.sync(() => told.push(count))),
+        { startImmediately: true }
+      )
+      yield* withoutDescriptors(TestClock.adjust("3 seconds"))
+      tree.write("sys/fs/cgroup/memory/berth--default--web/below/memory.oom_control", "oom_kill 2\n")
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(told, [4])
+      const counting = yield* withoutDescriptors(
+        Effect.tap(Effect.forkChild(cgroup.oomKills, { startImmediately: true }), TestClock.adjust("500 millis"))
+      )
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Fiber.join(counting), 4)
+      yield* Fiber.interrupt(watcher)
+    }).pipe(Effect.provide(Libc.layer))
   )
 
   it.effect("shows the machine's limits where there are none, and no swap where the kernel counts none", () =>

@@ -8,6 +8,7 @@ import { Libc } from "../../../src/layers/posix/Libc.ts"
 import * as Proc from "../../../src/layers/posix/Proc.ts"
 import * as Pins from "../../../src/layers/reaper/Pins.ts"
 import { kernelTells } from "../../support/host.ts"
+import { withoutDescriptors } from "../../support/noDescriptors.ts"
 
 /** Mounting is root's, and the kernel has to tell. */
 const pinnable = kernelTells && process.geteuid?.() === 0
@@ -38,6 +39,8 @@ it.live("a pinned process is known by its status when others have waited for it 
     yield* Effect.addFinalizer(() => unpin(at))
     yield* pin(identity, at)
     assert.deepStrictEqual([isMounted(at), yield* recall(at)], [pinnable, Option.none()])
+    const unseen = yield* withoutDescriptors(Effect.exit(recall(at)))
+    assert.strictEqual(unseen._tag, "Failure")
     program.stdin?.end("\n")
     yield* Effect.callback<void>((resume) => void program.once("exit", () => resume(Effect.void)))
     assert.isTrue(Option.isNone(yield* Proc.stat(identity.pid)))
@@ -45,7 +48,7 @@ it.live("a pinned process is known by its status when others have waited for it 
     yield* unpin(at)
     assert.deepStrictEqual([isMounted(at), existsSync(at), yield* recall(at)], [false, false, Option.none()])
     yield* unpin(at)
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, Effect.provide(Libc.layer))
 )
 
 it.live("another process that got the pid is not pinned", () =>

@@ -13,6 +13,7 @@ import { ContainerId, ExecId, Namespace, RuntimeName } from "../../../src/schema
 import type { Exit } from "../../../src/schema/Process.ts"
 import { defaultStdio } from "../../../src/schema/Process.ts"
 import { TaskDirectory } from "../../../src/services/TaskDirectory.ts"
+import { withoutDescriptors } from "../../support/noDescriptors.ts"
 
 const namespace = Namespace.make("default")
 const containerId = ContainerId.make("web")
@@ -133,6 +134,44 @@ it.live("lets go of a container with all its execs, and of no other one", () =>
       assert.deepStrictEqual([open(folder).sort(), open("pidfd").length], [fifos.toSorted(), refs.length])
       yield* keeper.releaseContainer({ namespace, containerId })
       assert.deepStrictEqual([open(folder).sort(), open("pidfd").length], [fifos.slice(3).sort(), 3])
+    }).pipe(Effect.scoped, Effect.provide(Libc.layer))
+  }).pipe(Effect.scoped)
+)
+
+it.live("holds nothing where descriptors are short, claims nothing of it, and holds it when it hears of it again", () =>
+  Effect.gen(function* () {
+    const folder = yield* state
+    const { pid = 0 } = yield* child
+    const stat = yield* Effect.flatMap(Proc.stat(pid), Effect.fromOption)
+    const identity = { pid, startTime: stat.startTime, bootId: yield* Proc.bootId }
+    const ref = { namespace, containerId, execId: null }
+    const path = FileTaskDirectory.pathOf(folder, ref)
+    mkdirSync(path, { recursive: true })
+    execFileSync("mkfifo", [join(path, "stdout"), join(path, "stderr")])
+    const living = { ref, identity, stdio: defaultStdio }
+    const record: HostedRecord = {
+      ...living,
+      runtime: RuntimeName.make("auto"),
+      started: true,
+      paused: false,
+      logFile: null,
+      exit: null
+    }
+    yield* Effect.gen(function* () {
+      const keeper = yield* Keeper.make({ state: folder })
+      yield* withoutDescriptors(keeper.keep({ ...living, heldByShim: true }))
+      assert.deepStrictEqual([open(folder), open("pidfd")], [[], []])
+      const ended = {
+        exitStatus: 0,
+        exitedAt: yield* DateTime.now,
+        source: "reaped" as const,
+        truncated: true as const
+      }
+      const exit: Exit = { ...ended, id: "web", pid, oomKilled: false, oomCount: null, memoryPeak: null }
+      assert.isTrue((yield* keeper.settle({ ref, exit, unheld: true })).truncated)
+      yield* keeper.release(ref)
+      yield* keeper.reviewAll([record])
+      assert.deepStrictEqual([open(folder).length, open("pidfd").length], [2, 1])
     }).pipe(Effect.scoped, Effect.provide(Libc.layer))
   }).pipe(Effect.scoped)
 )
