@@ -19,7 +19,8 @@ import { Libc } from "../posix/Libc.ts"
 import { probe } from "../server/Listen.ts"
 import * as Keeper from "./Keeper.ts"
 import { whileItGetsOn } from "./Patience.ts"
-import { socketOf, startShim } from "./ShimProcess.ts"
+import { socketOf } from "./ShimLock.ts"
+import { startShim } from "./ShimProcess.ts"
 
 type Client = RpcClient.FromGroup<typeof ShimRpc, RpcClientError.RpcClientError>
 
