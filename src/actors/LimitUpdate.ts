@@ -1,6 +1,7 @@
 /**
- * An update of a live task's limits and annotations, from the request to the stored specification. Kernel and store change together or not at all: what the
- * store refuses to keep is taken back from the kernel. Updates of one task take turns, so that the last one stored is the one that counts.
+ * An update of a live task's limits and annotations, from the request to the stored specification. Kernel and store change together or not at all, as long
+ * as the daemon lives (decision 0019): what the store refuses to keep is taken back from the kernel. Updates of one task take turns, so that the last one stored
+ * is the one that counts.
  */
 import { Effect, Option } from "effect"
 import type { Container } from "../schema/Container.ts"

@@ -16,12 +16,13 @@ export const supervised = Effect.fnUntraced(function* <A, E, R>(
   child: Effect.Effect<A, E, R>,
   { intensity, period }: Intensity = defaultIntensity
 ) {
-  let crashes: ReadonlyArray<number> = []
+  const nanos = Duration.toNanosUnsafe(Duration.fromInputUnsafe(period))
+  let crashes: ReadonlyArray<bigint> = []
   while (true) {
     const exit = yield* Effect.exit(child)
     if (Exit.isSuccess(exit) || !Cause.hasDies(exit.cause)) return yield* exit
-    const now = yield* Clock.currentTimeMillis
-    crashes = [...crashes.filter((at) => now - at < Duration.toMillis(period)), now]
+    const now = yield* Clock.monotonicTimeNanos
+    crashes = [...crashes.filter((at) => now - at < nanos), now]
     if (crashes.length > intensity) return yield* exit
     yield* Effect.logError("actor crashed, restarting it", exit.cause)
   }

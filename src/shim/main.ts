@@ -2,53 +2,41 @@
  * The shim: parent of container processes, holder of their stdio, on a socket in the state folder. It lives as long as it holds a container; signals do not end
  * it while it does, for its end would cost them their parent.
  */
-import { NodeServices, NodeSocket, NodeSocketServer } from "@effect/platform-node"
-import { Cause, Deferred, Effect, Exit, Layer, Logger, Option, Runtime, Scope } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { Deferred, Effect, Exit, Layer, Logger, Queue, Runtime, Scope } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
-import { Socket, SocketServer } from "effect/socket"
 import { parseArgs } from "node:util"
 import { Adopted } from "../host/Adoption.ts"
 import * as Local from "../layers/Local.ts"
 import * as RuntimeTable from "../layers/RuntimeTable.ts"
 import { Libc } from "../layers/posix/Libc.ts"
-import { bound } from "../layers/server/Listen.ts"
 import * as Keeper from "../layers/shim/Keeper.ts"
 import * as ShimHandlers from "../layers/shim/ShimHandlers.ts"
-import { socketOf } from "../layers/shim/ShimProcess.ts"
+import * as ShimLock from "../layers/shim/ShimLock.ts"
 import { ShimRpc } from "../rpc/ShimRpc.ts"
 import { version } from "../version.ts"
 import { keepBounded } from "./BoundedLog.ts"
-import { failing } from "./ClosedConnection.ts"
+import * as Door from "./Door.ts"
 
-/** Where daemons come in. One that goes without a word, as it does when it is killed, is no error of the shim's. */
-const doorAt = (path: string) =>
-  Layer.effect(
-    SocketServer.SocketServer,
-    Effect.map(SocketServer.SocketServer, (server) =>
-      SocketServer.SocketServer.of({
-        ...server,
-        run: (handler) =>
-          server.run((socket) =>
-            Effect.serviceOption(NodeSocket.NetSocket).pipe(
-              Effect.flatMap((connection) =>
-                handler(Option.isSome(connection) ? failing(connection.value, socket) : socket)
-              ),
-              Effect.catchCause((cause) => {
-                const error = Cause.squash(cause)
-                return Socket.isSocketError(error)
-                  ? Effect.logInfo(`a daemon has gone: ${error.message}`)
-                  : Effect.failCause(cause)
-              })
-            )
-          )
-      })
-    )
-  ).pipe(Layer.provide(NodeSocketServer.layer({ path })))
+/** Whoever does not get the folder tells us by this signal that there is no way in any more. */
+const hangUps = Effect.gen(function* () {
+  const asked = yield* Queue.sliding<void>(1)
+  const listener = () => void Queue.offerUnsafe(asked, undefined)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("SIGHUP", listener)),
+    () => Effect.sync(() => process.off("SIGHUP", listener))
+  )
+  return { roused: Queue.take(asked) }
+})
 
 const serve = Effect.fnUntraced(function* (state: string) {
   const stopped = yield* Deferred.make<void>()
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
-  const { path } = yield* bound({ path: socketOf(state) })
+  yield* ShimLock.hold(state).pipe(
+    Effect.provide(Libc.layer),
+    Effect.tapErrorTag("Held", (error) => Effect.logError(`shim ${process.pid} ends: ${error.message}`))
+  )
+  const door = Door.layer({ path: ShimLock.socketOf(state), ...(yield* hangUps) })
   const untilTakenOver = yield* Scope.fork(yield* Effect.scope)
   const keeper = yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer), Scope.provide(untilTakenOver))
   const server = RpcServer.layer(ShimRpc, { disableFatalDefects: true }).pipe(
@@ -56,7 +44,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
     Layer.provide(Layer.succeed(Adopted, keeper.release)),
     Layer.provide(RpcServer.layerProtocolSocketServer),
-    Layer.provide([doorAt(path), RpcSerialization.layerNdjson])
+    Layer.provide([door, RpcSerialization.layerNdjson])
   )
   yield* keepBounded(state)
   yield* Layer.build(server)

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Logger } from "effect"
+import { Cause, Clock, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { supervised } from "../../src/actors/Supervisor.ts"
 
@@ -92,6 +92,25 @@ it.effect("the period slides: what counts is any such time, not one that began w
     const { exit, starts } = yield* run(1, 28, 32, 33, 34)
     assert.isTrue(Exit.hasDies(exit))
     assert.strictEqual(starts, 5)
+  })
+)
+
+/** A clock on the wall that somebody sets by so much each time it is read; no time passes by that. */
+const steppingBy = (milliseconds: number) =>
+  Effect.map(Clock.Clock, (clock): Clock.Clock => {
+    let stepped = 0
+    const currentTimeMillisUnsafe = () => clock.currentTimeMillisUnsafe() + (stepped += milliseconds)
+    return { ...clock, currentTimeMillisUnsafe, currentTimeMillis: Effect.sync(currentTimeMillisUnsafe) }
+  })
+
+it.effect("a wall clock that is set, forwards or backwards, changes nothing of the period", () =>
+  Effect.gen(function* () {
+    const hour = 3_600_000
+    const forwards = yield* Effect.provideServiceEffect(run(1, 2, 3, 4), Clock.Clock, steppingBy(hour))
+    assert.deepStrictEqual([Exit.hasDies(forwards.exit), forwards.starts], [true, 4])
+    const apart = run(...Array.from({ length: 10 }, (_, n) => (n + 1) * 31))
+    const backwards = yield* Effect.provideServiceEffect(apart, Clock.Clock, steppingBy(-hour))
+    assert.deepStrictEqual([backwards.exit, backwards.starts], [Exit.succeed("done"), 11])
   })
 )
 

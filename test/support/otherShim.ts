@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import * as Local from "../../src/layers/Local.ts"
 import { bound } from "../../src/layers/server/Listen.ts"
 import * as ShimHandlers from "../../src/layers/shim/ShimHandlers.ts"
-import { socketOf } from "../../src/layers/shim/ShimProcess.ts"
+import { socketOf } from "../../src/layers/shim/ShimLock.ts"
 import { ShimRpc } from "../../src/rpc/ShimRpc.ts"
 
 const FirstShimRpc = ShimRpc.omit("Stats", "StatsOf", "ProcessTable", "Update", "Resize")

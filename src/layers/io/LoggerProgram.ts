@@ -27,8 +27,8 @@ const lookAgain = "20 millis"
 /** How long the exit of a process waits for its program to end, and a deletion for it to heed SIGTERM. */
 const endWithin = "2 seconds"
 const restartAfter = "1 second"
-/** So many deaths within so many milliseconds are enough. */
-const [deaths, period] = [5, 60_000]
+/** So many deaths within so many nanoseconds are enough. */
+const [deaths, period] = [5, 60_000_000_000n]
 
 export interface LoggerOptions {
   readonly ref: ProcessRef
@@ -194,12 +194,12 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
     })
   )
   const again = Effect.gen(function* () {
-    let ends: ReadonlyArray<number> = []
+    let ends: ReadonlyArray<bigint> = []
     while (true) {
       yield* Deferred.await(current.ended)
       yield* Effect.sleep(restartAfter)
       if (over) return
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* Clock.monotonicTimeNanos
       ends = [...ends.filter((at) => now - at < period), now]
       if (ends.length >= deaths) break
       yield* Effect.logWarning(`the logging program of "${options.ref.containerId}" has ended, starting it again`)

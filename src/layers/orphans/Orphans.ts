@@ -3,7 +3,6 @@
  * start was of no use to anybody; what may still be, such as a log, is left to who asks for a repair (decision 0034).
  */
 import { Context, Effect, Layer, Option, Result, Stream } from "effect"
-import { rmSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { runs } from "../../host/HalfMade.ts"
@@ -19,6 +18,7 @@ import { ProcessHost } from "../../services/ProcessHost.ts"
 import { TaskDirectory } from "../../services/TaskDirectory.ts"
 import * as Leftovers from "../runtime/Leftovers.ts"
 import * as Inspection from "../store/Inspection.ts"
+import * as DeadSocket from "./DeadSocket.ts"
 import type { Known, Verdict } from "./Judgement.ts"
 import { judge } from "./Judgement.ts"
 import type { Place } from "./Remains.ts"
@@ -126,9 +126,9 @@ const make = Effect.fnUntraced(function* (place: Place) {
       Effect.mapError(() => new Unavailable({ what: "cgroup", problem: "a process is in it", mend: null }))
     )
 
+  /** False where it turned out to be somebody's. */
   const remove = ({ remain: { kind, owner, path } }: Verdict): Effect.Effect<unknown, BerthError> => {
-    // A socket is replaced by whoever listens next; by now that is the host.
-    if (owner === null) return Effect.sync(() => rmSync(path, { force: true }))
+    if (owner === null) return DeadSocket.remove({ path, state: place.state })
     switch (kind) {
       case "container":
         return host.delete(owner)
@@ -150,22 +150,16 @@ const make = Effect.fnUntraced(function* (place: Place) {
     const what = `${kind} ${path}`
     return removal.pipe(
       Effect.matchEffect({
-        onSuccess: () =>
-          Effect.as(Effect.logInfo(`removed what nobody has: ${what}`), {
-            kind,
-            path,
-            owner,
-            fate: "removed" as const,
-            reason: null
-          }),
-        onFailure: (error) =>
-          Effect.as(Effect.logWarning(`cannot remove what nobody has: ${what}: ${error.message}`), {
-            kind,
-            path,
-            owner,
-            fate: "kept" as const,
-            reason: error.message
-          })
+        onSuccess: (gone): Effect.Effect<ReadonlyArray<Orphan>> =>
+          gone === false
+            ? Effect.succeed([])
+            : Effect.as(Effect.logInfo(`removed what nobody has: ${what}`), [
+                { kind, path, owner, fate: "removed", reason: null }
+              ]),
+        onFailure: (error): Effect.Effect<ReadonlyArray<Orphan>> =>
+          Effect.as(Effect.logWarning(`cannot remove what nobody has: ${what}: ${error.message}`), [
+            { kind, path, owner, fate: "kept", reason: error.message }
+          ])
       })
     )
   }
@@ -224,7 +218,7 @@ const make = Effect.fnUntraced(function* (place: Place) {
     for (const { reason, remain } of left) {
       if (reason !== null) yield* Effect.logWarning(`left alone: ${remain.kind} ${remain.path}: ${reason}`)
     }
-    return [...ownerless, ...removed.flat(), ...left.map(told)]
+    return [...ownerless.flat(), ...removed.flat(2), ...left.map(told)]
   })
 
   return { look: Effect.map(found, (all) => all.map(told)), clean }

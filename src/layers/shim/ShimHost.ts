@@ -3,11 +3,11 @@
  * not end with the daemon, and its containers do not notice when either goes.
  */
 import { NodeSocket } from "@effect/platform-node"
-import { Cause, Effect, Exit, Layer, Option, Ref, Result, Schedule, Scope, Semaphore, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Option, Random, Ref, Result, Schedule, Scope, Semaphore, Stream } from "effect"
 import { RpcClient, RpcClientError, RpcSerialization } from "effect/rpc"
 import type { Hello } from "../../rpc/ShimRpc.ts"
 import { ShimRpc, shimProtocol, understands } from "../../rpc/ShimRpc.ts"
-import { ShimLost, Unavailable } from "../../schema/Errors.ts"
+import { Internal, ShimLost, Unavailable } from "../../schema/Errors.ts"
 import type { HostEvent } from "../../schema/Host.ts"
 import type { ProcessRef } from "../../schema/Ids.ts"
 import type { Stdio } from "../../schema/Process.ts"
@@ -19,7 +19,8 @@ import { Libc } from "../posix/Libc.ts"
 import { probe } from "../server/Listen.ts"
 import * as Keeper from "./Keeper.ts"
 import { whileItGetsOn } from "./Patience.ts"
-import { socketOf, startShim } from "./ShimProcess.ts"
+import { socketOf } from "./ShimLock.ts"
+import { startShim } from "./ShimProcess.ts"
 
 type Client = RpcClient.FromGroup<typeof ShimRpc, RpcClientError.RpcClientError>
 
@@ -54,6 +55,13 @@ const wentSilent = (cause: Cause.Cause<unknown>): boolean => {
   const found = Cause.findError(cause)
   return Result.isSuccess(found) && isTransport(found.success) && found.success.reason._tag === "SocketReadError"
 }
+
+/** A defect in one call, of the shim's or of ours, or an answer that cannot be read: that call's alone, for on the connection go all the others too. */
+const defect = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>): Effect.fn.Return<never, Internal> {
+  const reference = (yield* Random.nextIntBetween(0x10000000, 0xffffffff)).toString(16)
+  yield* Effect.logError(`defect ${reference} in a call of the shim`, cause)
+  return yield* new Internal({ reference })
+})
 
 /** What an older shim cannot do. */
 const lacks = ({ version }: Hello, call: string) =>
@@ -113,13 +121,13 @@ const make = Effect.fnUntraced(function* (options: { readonly state: string }) {
   /** A shim that stops answers what is under way with an interruption, which is none of ours: to the caller the shim is gone. */
   const asLost =
     (connection: Connection) =>
-    <E>(cause: Cause.Cause<E | RpcClientError.RpcClientError>): Effect.Effect<never, E | ShimLost | Unavailable> => {
+    <E>(
+      cause: Cause.Cause<E | RpcClientError.RpcClientError>
+    ): Effect.Effect<never, E | Internal | ShimLost | Unavailable> => {
       const unknown = unknownTo(cause)
       if (unknown !== null) return Effect.fail(lacks(connection.hello, unknown))
       const found = Cause.findError(cause)
-      if (Result.isFailure(found)) {
-        return lost(connection, Cause.hasDies(cause) ? "it answered what cannot be read" : "it stopped")
-      }
+      if (Result.isFailure(found)) return Cause.hasDies(cause) ? defect(cause) : lost(connection, "it stopped")
       const error = found.success
       if (!isTransport(error)) return Effect.fail(error)
       return lost(

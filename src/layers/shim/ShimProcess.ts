@@ -1,5 +1,5 @@
 /** Starting a shim: a detached process of its own session whose arguments name the state folder, so that `ps` tells whose it is. */
-import { Effect, Schedule } from "effect"
+import { Effect, Option, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
 import { closeSync, existsSync, mkdirSync, openSync } from "node:fs"
@@ -8,9 +8,7 @@ import { fileURLToPath } from "node:url"
 import { Unavailable } from "../../schema/Errors.ts"
 import { probe } from "../server/Listen.ts"
 import { whileItGetsOn } from "./Patience.ts"
-
-/** Where the shim of a state folder listens. */
-export const socketOf = (state: string) => join(state, "shim.sock")
+import { Held, heldCode, holder, socketOf } from "./ShimLock.ts"
 
 /** Beside the bundles in a package, in the sources of a checkout. */
 const entry = () => {
@@ -51,6 +49,17 @@ const endOf = ({ exitCode, pid, signalCode }: ChildProcess): string | null => {
   return exitCode === null && signalCode === null ? null : `it ended with ${exitCode ?? signalCode}`
 }
 
+/** Of the one that has the folder's lock and does not answer. */
+const held = Effect.fnUntraced(function* (state: string) {
+  const pid = Option.map(yield* holder(state), (found) => found.pid)
+  const { message } = new Held({ pid: Option.getOrNull(pid), answers: false })
+  const mend = Option.match(pid, {
+    onNone: () => `see ${join(state, "shim.log")}`,
+    onSome: (pid) => `kill -9 ${pid}: containers go on`
+  })
+  return new Unavailable({ what: "shim", problem: message, mend })
+})
+
 /** Returns when the shim answers; fails when it ends, or does not get on. */
 export const startShim = Effect.fn("startShim")(function* (state: string) {
   const failed = (problem: string) => new Unavailable({ what: "shim", problem, mend: `see ${join(state, "shim.log")}` })
@@ -59,7 +68,7 @@ export const startShim = Effect.fn("startShim")(function* (state: string) {
     const end = endOf(child)
     // Asked after that: one that ended because another shim serves has done no harm.
     const alive = (yield* probe(socketOf(state))) === "alive"
-    if (!alive && end !== null) return yield* failed(end)
+    if (!alive && end !== null) return yield* child.exitCode === heldCode ? yield* held(state) : failed(end)
     return alive
   })
   yield* Effect.repeat(answers, { schedule: Schedule.spaced("5 millis"), until: (alive) => alive }).pipe((waiting) =>
