@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { supervised } from "../../src/actors/Supervisor.ts"
+import { steppingBy } from "../support/wallClock.ts"
 
 const options = { intensity: 3, period: "30 seconds" } as const
 const quiet = Effect.provide(Logger.layer([]))
@@ -19,12 +20,14 @@ const crashingAt = (...seconds: ReadonlyArray<number>) => {
   return { child, starts: () => starts }
 }
 
-const run = Effect.fnUntraced(function* (...seconds: ReadonlyArray<number>) {
+const runBy = Effect.fnUntraced(function* (clock: Effect.Effect<Clock.Clock>, ...seconds: ReadonlyArray<number>) {
   const { child, starts } = crashingAt(...seconds)
-  const fiber = yield* Effect.forkChild(quiet(supervised(child, options)))
+  const watched = Effect.provideServiceEffect(supervised(child, options), Clock.Clock, clock)
+  const fiber = yield* Effect.forkChild(quiet(watched))
   yield* TestClock.adjust("10 minutes")
   return { exit: yield* Fiber.await(fiber), starts: starts() }
 })
+const run = (...seconds: ReadonlyArray<number>) => runBy(Clock.Clock, ...seconds)
 
 it.effect("a success and a failure pass through, without a restart", () =>
   Effect.gen(function* () {
@@ -95,21 +98,13 @@ it.effect("the period slides: what counts is any such time, not one that began w
   })
 )
 
-/** A clock on the wall that somebody sets by so much each time it is read; no time passes by that. */
-const steppingBy = (milliseconds: number) =>
-  Effect.map(Clock.Clock, (clock): Clock.Clock => {
-    let stepped = 0
-    const currentTimeMillisUnsafe = () => clock.currentTimeMillisUnsafe() + (stepped += milliseconds)
-    return { ...clock, currentTimeMillisUnsafe, currentTimeMillis: Effect.sync(currentTimeMillisUnsafe) }
-  })
-
 it.effect("a wall clock that is set, forwards or backwards, changes nothing of the period", () =>
   Effect.gen(function* () {
     const hour = 3_600_000
-    const forwards = yield* Effect.provideServiceEffect(run(1, 2, 3, 4), Clock.Clock, steppingBy(hour))
+    const forwards = yield* runBy(steppingBy(hour), 1, 2, 3, 4)
     assert.deepStrictEqual([Exit.hasDies(forwards.exit), forwards.starts], [true, 4])
-    const apart = run(...Array.from({ length: 10 }, (_, n) => (n + 1) * 31))
-    const backwards = yield* Effect.provideServiceEffect(apart, Clock.Clock, steppingBy(-hour))
+    const apart = Array.from({ length: 10 }, (_, n) => (n + 1) * 31)
+    const backwards = yield* runBy(steppingBy(-hour), ...apart)
     assert.deepStrictEqual([backwards.exit, backwards.starts], [Exit.succeed("done"), 11])
   })
 )

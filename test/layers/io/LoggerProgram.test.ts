@@ -6,24 +6,14 @@ import * as LoggerProgram from "../../../src/layers/io/LoggerProgram.ts"
 import { Libc } from "../../../src/layers/posix/Libc.ts"
 import { ContainerId, Namespace } from "../../../src/schema/Ids.ts"
 import { temporaryFolder } from "../../support/folder.ts"
+import { steppingBy } from "../../support/wallClock.ts"
 
 const ref = { namespace: Namespace.make("default"), containerId: ContainerId.make("web"), execId: null }
 
 /** The true clock with short pauses, but for what hangs on the wall: that is set an hour forwards each time it is read. */
-const steppingClock = Effect.map(Clock.Clock, (clock): Clock.Clock => {
-  let stepped = 0
-  const currentTimeMillisUnsafe = () => clock.currentTimeMillisUnsafe() + (stepped += 3_600_000)
-  return {
-    currentTimeMillisUnsafe,
-    currentTimeMillis: Effect.sync(currentTimeMillisUnsafe),
-    currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
-    currentTimeNanos: clock.currentTimeNanos,
-    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-    monotonicTimeNanos: clock.monotonicTimeNanos,
-    sleep: (duration) =>
-      clock.sleep(Duration.toMillis(duration) > 1000 ? duration : Duration.divideUnsafe(duration, 50))
-  }
-})
+const steppingClock = steppingBy(3_600_000, (clock, duration) =>
+  clock.sleep(Duration.toMillis(duration) > 1000 ? duration : Duration.divideUnsafe(duration, 50))
+)
 
 it.live("a program that ends again and again is given up, also while the wall clock is being set", () =>
   Effect.gen(function* () {
