@@ -79,6 +79,14 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     yield* LiveProcess.note(directory, init, { paused, freezing: false })
     yield* news(container, paused ? "paused" : "resumed")
   })
+  /** That it was resumed may be what could not be written down. */
+  const review = Effect.fnUntraced(function* (container: Container) {
+    const { driver, init, target } = container
+    if (yield* Effect.orElseSucceed(driver.isPaused(target), () => true)) return
+    container.maybeFrozen = false
+    yield* LiveProcess.note(directory, init, { paused: false })
+    yield* news(container, "resumed")
+  })
   /** The runtime goes on with a start though the host that ordered it dies before it can note that; what was started may have ended by now. */
   const learn = Effect.fnUntraced(function* (container: Container) {
     const { driver, init, target } = container
@@ -187,6 +195,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
       if (taken === undefined) return
       if (waits && !record.started) yield* soon(taken, learn(taken))
       if (waits && record.freezing === true) yield* soon(taken, taken.freezer.withPermit(thaw(taken)))
+      else if (waits && record.paused) yield* soon(taken, taken.freezer.withPermit(review(taken)))
     })
     if (Result.isFailure(first)) {
       // It keeps its place, and the state that is written down, until it can be looked at.

@@ -212,6 +212,29 @@ describe("a host that follows another", () => {
       )
     }))
 
+  test("knows that one goes on whose resume could not be written down", () =>
+    Effect.gen(function* () {
+      const directory = yield* TaskDirectory
+      yield* life(
+        Effect.gen(function* () {
+          yield* running()
+          const host = yield* ProcessHost
+          yield* host.pause(web)
+          const paused = Option.getOrThrow(yield* directory.load(web))
+          yield* host.resume(web)
+          yield* directory.save(paused)
+        })
+      )
+      yield* life(
+        Effect.gen(function* () {
+          const host = yield* ProcessHost
+          const snapshot = yield* Effect.map(Stream.runHead(host.watch), Option.getOrThrow)
+          assert.isFalse(snapshot._tag === "Snapshot" && snapshot.records[0]?.paused)
+          yield* host.pause(web)
+        })
+      )
+    }))
+
   test("says unknown where a process ends while it is taken over, and another gets its pid at once", () =>
     Effect.gen(function* () {
       const reaper = yield* ProcessReaper
