@@ -2,7 +2,7 @@
  * What must have happened before the end of a process is told: no exec outlives its init, kills for want of memory are told, and the runtime forgets the
  * container (the rest of an exit's way is in `LiveProcess.ts`).
  */
-import { Deferred, Effect, Exit as Outcome, Fiber, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit as Outcome, Fiber, Scope } from "effect"
 import type { HostEvent } from "../schema/Host.ts"
 import type { ExecId } from "../schema/Ids.ts"
 import { containerKey, processKey } from "../schema/Ids.ts"
@@ -32,11 +32,18 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
   const execsGone = (execs: Map<ExecId, Live>) =>
     Effect.suspend(() => {
       const left = Array.from(execs.values()).filter(({ told }) => !Deferred.isDoneUnsafe(told))
-      const kill = ({ record: { identity, ref } }: Live) =>
-        untilKnown(`end ${processKey(ref)}`, reaper.signal(identity, sigkill))
-      return Effect.forEach(left, kill, { concurrency: "unbounded", discard: true }).pipe(
-        Effect.andThen(Effect.forEach(left, (exec) => Deferred.await(exec.told), { discard: true }))
-      )
+      /** One that we may not end outlives its init: that is no reason to say nothing of the end of init. */
+      const kill = ({ record: { identity, ref }, told }: Live) =>
+        untilKnown(
+          `end ${processKey(ref)}`,
+          reaper.signal(identity, sigkill).pipe(
+            Effect.as(true),
+            Effect.catchTag("PermissionDenied", ({ message }) =>
+              Effect.as(Effect.logWarning(`${processKey(ref)} goes on without its init: ${message}`), false)
+            )
+          )
+        ).pipe(Effect.flatMap((ends) => (ends ? Deferred.await(told) : Effect.void)))
+      return Effect.forEach(left, kill, { concurrency: "unbounded", discard: true })
     })
 
   /**
@@ -73,7 +80,15 @@ export const makeEndings = Effect.fnUntraced(function* (options: {
         ? Effect.void
         : Scope.addFinalizer(live.scope, Deferred.succeed(container.forgotten, false))
     const unpin = reaper.unpin(pinIn(directory.directory(live.record.ref)))
-    const end = Effect.andThen(LiveProcess.conclude(directory, live, child, before, tell), unpin)
+    /** No defect of what only adds to an exit may swallow it. */
+    const anyway = (reaped: Reaped) =>
+      Effect.catchCauseIf(before(reaped), Cause.hasDies, (cause) =>
+        Effect.as(
+          Effect.logError(`what is known of the end of ${processKey(live.record.ref)} is incomplete`, cause),
+          Accounting.unknown
+        )
+      )
+    const end = Effect.andThen(LiveProcess.conclude(directory, live, child, anyway, tell), unpin)
     return Effect.andThen(givenUp, Effect.forkIn(end, live.scope))
   }
 })

@@ -82,8 +82,10 @@ export const conclude = Effect.fnUntraced(function* (
   // What follows takes time, and the kernel says it once. An exit that is not known may yet be found out by the next host.
   if (reaped.source !== "unknown") yield* note(directory, live, { reaped })
   const ending = yield* before(reaped)
-  const drained = yield* live.io.drained
   const { identity, ref } = live.record
+  const drained = yield* Effect.catchDefect(live.io.drained, (defect) =>
+    Effect.as(Effect.logError(`the streams of ${processKey(ref)} are given up`, defect), "truncated" as const)
+  )
   const id = ref.execId ?? ref.containerId
   const unheld = drained === "complete" && live.record.unheld === true
   const truncated = unheld || drained === "truncated"

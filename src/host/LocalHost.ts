@@ -247,7 +247,11 @@ const make = Effect.gen(function* () {
           : Effect.gen(function* () {
               if (started !== null) {
                 // Nobody else knows of it.
-                const killing = reaper.signal(started.record.identity, sigkill)
+                const killing = Effect.catchTag(
+                  reaper.signal(started.record.identity, sigkill),
+                  "PermissionDenied",
+                  (error) => Effect.logWarning(`${processKey(ref)} goes on: ${error.message}`)
+                )
                 yield* Effect.forkIn(untilKnown(`end ${processKey(ref)}`, killing), scope, { startImmediately: true })
               }
               yield* Scope.close(processScope, Outcome.void)

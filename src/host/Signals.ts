@@ -2,7 +2,8 @@
  * Signals to processes of a container, also to those that berth did not start. Only a process is ever hit, never a pid: whoever has a pid is identified first, and
  * then the runtime must still count it to the container. Had the pid been given to a stranger in between, the signal would find that its process has ended.
  */
-import { Effect, Option } from "effect"
+import { Effect, Option, Result } from "effect"
+import type { PermissionDenied } from "../schema/Errors.ts"
 import { NotFound } from "../schema/Errors.ts"
 import type { HostSignal } from "../schema/Host.ts"
 import type { Identity } from "../schema/TaskState.ts"
@@ -42,14 +43,22 @@ export const makeSignals = Effect.fnUntraced(function* ({ letAllDie, letDie }: F
   const toAll = Effect.fnUntraced(function* (container: Container, signal: number) {
     const holders = new Map<number, Identity>()
     const done = new Set<number>()
+    const refused = new Set<number>()
+    let refusal: PermissionDenied | undefined
     for (let round = 0; round < rounds; round++) {
       let news = false
       for (const pid of inOrder(container, yield* pidsOf(container))) {
-        if (done.has(pid)) continue
+        if (done.has(pid) || refused.has(pid)) continue
         const holder = holders.get(pid)
-        if (holder !== undefined && (yield* reaper.signal(holder, signal))) {
-          done.add(pid)
-          continue
+        if (holder !== undefined) {
+          const sent = yield* Effect.result(reaper.signal(holder, signal))
+          if (Result.isFailure(sent)) {
+            if (sent.failure._tag !== "PermissionDenied") return yield* sent.failure
+            // The others get it all the same.
+            refusal = sent.failure
+            refused.add(pid)
+          } else if (sent.success) done.add(pid)
+          if (done.has(pid) || refused.has(pid)) continue
         }
         const found = yield* reaper.identify(pid)
         if (Option.isNone(found)) continue
@@ -58,7 +67,7 @@ export const makeSignals = Effect.fnUntraced(function* ({ letAllDie, letDie }: F
       }
       if (!news) break
     }
-    if (done.size === 0) return yield* finished(container.target.containerId)
+    if (done.size === 0) return yield* refusal ?? finished(container.target.containerId)
     if (signal === sigkill) yield* letAllDie(container)
   })
 

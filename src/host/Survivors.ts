@@ -30,7 +30,9 @@ export const end = (
   waitFor(
     Effect.tap(
       left,
-      Effect.forEach((identity) => signal(identity, sigkill), { discard: true })
+      Effect.forEach((identity) => Effect.catchTag(signal(identity, sigkill), "PermissionDenied", () => Effect.void), {
+        discard: true
+      })
     )
   )
 

@@ -5,7 +5,7 @@
  */
 import { Cause, DateTime, Deferred, Effect, Layer, Option } from "effect"
 import { closeSync } from "node:fs"
-import { Unavailable } from "../schema/Errors.ts"
+import { PermissionDenied, Unavailable } from "../schema/Errors.ts"
 import type { Reaped } from "../schema/Process.ts"
 import type { Identity } from "../schema/TaskState.ts"
 import { ProcessReaper } from "../services/ProcessReaper.ts"
@@ -28,11 +28,15 @@ interface Claim extends Child {
   own: boolean
 }
 
-/** A signal that could not be sent because its process has ended is an answer; any other failure is a defect. */
-const sent = (send: Effect.Effect<void, PosixError>): Effect.Effect<boolean> =>
+/** A signal that could not be sent because its process has ended is an answer. Who is not root may not signal a program that has become another user's. */
+const sent = (pid: number, send: Effect.Effect<void, PosixError>): Effect.Effect<boolean, PermissionDenied> =>
   send.pipe(
     Effect.as(true),
-    Effect.catch((error) => (error.code === "ESRCH" ? Effect.succeed(false) : Effect.die(error)))
+    Effect.catch((error) => {
+      if (error.code === "ESRCH") return Effect.succeed(false)
+      if (error.code !== "EPERM") return Effect.die(error)
+      return Effect.fail(new PermissionDenied({ problem: `process ${pid} is another user's: it may not be signalled` }))
+    })
   )
 
 const make = Effect.gen(function* () {
@@ -118,7 +122,10 @@ const make = Effect.gen(function* () {
         Effect.flatMap(Proc.find(identity), (found) =>
           Option.isNone(found)
             ? Effect.succeed(false)
-            : sent(Option.isSome(pidfd) ? libc.pidfdSendSignal(pidfd.value, signal) : libc.kill(identity.pid, signal))
+            : sent(
+                identity.pid,
+                Option.isSome(pidfd) ? libc.pidfdSendSignal(pidfd.value, signal) : libc.kill(identity.pid, signal)
+              )
         ),
       (pidfd) => Effect.sync(() => Option.isSome(pidfd) && closeSync(pidfd.value))
     )
@@ -132,7 +139,7 @@ const make = Effect.gen(function* () {
     // Of a child the kernel says it without a descriptor.
     const ended = yield* Effect.option(libc.hasEnded(identity.pid))
     if (Option.isNone(ended)) return yield* signalForeign(identity, signal)
-    return ended.value ? false : yield* sent(libc.kill(identity.pid, signal))
+    return ended.value ? false : yield* sent(identity.pid, libc.kill(identity.pid, signal))
   })
 
   const identify = (pid: number) =>

@@ -4,7 +4,7 @@
  */
 import { Context } from "effect"
 import type { Effect, Option } from "effect"
-import type { Unavailable } from "../schema/Errors.ts"
+import type { PermissionDenied, Unavailable } from "../schema/Errors.ts"
 import type { Reaped } from "../schema/Process.ts"
 import type { Identity } from "../schema/TaskState.ts"
 
@@ -26,8 +26,8 @@ export class ProcessReaper extends Context.Service<
     readonly identify: (pid: number) => Effect.Effect<Option.Option<Identity>, Unavailable>
     /** Whether that very process lives and has its files open; one that is about to end has not. */
     readonly isAlive: (identity: Identity) => Effect.Effect<boolean, Unavailable>
-    /** Sends a signal to that very process; false where it has ended. Never reaches another process that got its pid. */
-    readonly signal: (identity: Identity, signal: number) => Effect.Effect<boolean, Unavailable>
+    /** Sends a signal to that very process; false where it has ended. PermissionDenied where it lives, as another user's. Never reaches another process that got its pid. */
+    readonly signal: (identity: Identity, signal: number) => Effect.Effect<boolean, PermissionDenied | Unavailable>
     /** Has the kernel keep at this path how the process ends, where it can: also while nobody lives to wait for it. */
     readonly pin: (identity: Identity, path: string) => Effect.Effect<void>
     /** How the process that is pinned there has ended; none where it has not, or where none is. */

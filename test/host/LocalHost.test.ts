@@ -4,7 +4,9 @@ import { Effect, Exit, Fiber, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { failed } from "../../src/layers/mock/MockRuntime.ts"
 import { MockWorld } from "../../src/layers/mock/MockWorld.ts"
+import { PermissionDenied } from "../../src/schema/Errors.ts"
 import { ProcessHost } from "../../src/services/ProcessHost.ts"
+import { ProcessReaper } from "../../src/services/ProcessReaper.ts"
 import { TaskDirectory } from "../../src/services/TaskDirectory.ts"
 import { sh } from "../layers/mock/support.ts"
 import { atOnce, failure, settled, waits } from "../support/atOnce.ts"
@@ -214,6 +216,63 @@ describe("start, pause and resume", () => {
         }
       }),
     { freezer: "v1" }
+  )
+})
+
+describe("the end of init is told", () => {
+  const denied = new PermissionDenied({ problem: "another user's" })
+  testOfLives(
+    "though an exec may not be ended, whose own end is told when it comes",
+    () =>
+      Effect.gen(function* () {
+        const inner = yield* ProcessReaper
+        let denies = 0
+        const reaper = ProcessReaper.of({
+          ...inner,
+          signal: (identity, signal) =>
+            Effect.suspend((): ReturnType<typeof inner.signal> =>
+              identity.pid === denies ? Effect.fail(denied) : inner.signal(identity, signal)
+            )
+        })
+        yield* life(
+          Effect.gen(function* () {
+            const host = yield* ProcessHost
+            const { lines } = yield* watching
+            yield* running(sh("sleep 1; exit 4"))
+            // The runtime may not end it either.
+            yield* (yield* MockWorld).onOperation("delete", {}, { fail: failed("delete", "not permitted") })
+            denies = (yield* exec("job", sh("sleep 10; exit 3"))).identity.pid
+            assert.match(
+              yield* failure(host.signal({ ref: { ...web, execId: job }, signal: 9, all: false })),
+              /^PermissionDenied/
+            )
+            yield* TestClock.adjust("5 seconds")
+            assert.deepStrictEqual(lines, ["snapshot ", "web 4"])
+            yield* TestClock.adjust("10 seconds")
+            assert.deepStrictEqual(lines.slice(2), ["job 3"])
+          })
+        ).pipe(Effect.provideService(ProcessReaper, reaper))
+      }).pipe(Effect.scoped),
+    { capabilities: ["exec"] }
+  )
+
+  testOfLives(
+    "whatever defect there is in what only adds to it",
+    () =>
+      Effect.gen(function* () {
+        const reaper = yield* ProcessReaper
+        const broken = ProcessReaper.of({ ...reaper, signal: () => Effect.die("no such case") })
+        yield* life(
+          Effect.gen(function* () {
+            const { lines } = yield* watching
+            yield* running(sh("sleep 1; exit 4"))
+            yield* exec("job", sh("sleep 10; exit 3"))
+            yield* TestClock.adjust("5 seconds")
+            assert.include(lines, "web 4")
+          })
+        ).pipe(Effect.provideService(ProcessReaper, broken))
+      }).pipe(Effect.scoped),
+    { capabilities: ["exec"] }
   )
 })
 

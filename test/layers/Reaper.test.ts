@@ -25,11 +25,11 @@ if (!kernelTells) leftOut("a child of another whose parent waited for it", "the 
  * A process whose parent ends at once, as a runtime does. It waits until it is ours before it runs the script, or its
  * parent might wait for it.
  */
-const orphan = (script: string) =>
+const orphan = (script: string, uid = process.geteuid?.() ?? 0) =>
   Effect.sync(() => {
     const adopted = `until read -r _ _ _ parent _ < /proc/$$/stat && [ "$parent" = ${process.pid} ]; do :; done`
     const args = ["-c", `sh -c "$0" </dev/null >/dev/null 2>&1 & echo $!`, `${adopted}; ${script}`]
-    return Number(execFileSync("/bin/sh", args, { encoding: "utf8" }))
+    return Number(execFileSync("/bin/sh", args, { encoding: "utf8", uid }))
   })
 
 /** A process with a living parent that is not us; the parent waits for it only where `reaps` says so. */
@@ -233,6 +233,27 @@ withLayer(layer, { excludeTestServices: true })("Reaper", (it) => {
         assert.strictEqual((yield* exit).exitStatus, 143)
       }
     })
+  )
+
+  it.effect.runIf(process.geteuid?.() === 0)(
+    "says of a process that belongs to another user that it may not be signalled",
+    () =>
+      Effect.gen(function* () {
+        const { claim, identify, signal } = yield* ProcessReaper
+        const own = yield* claim(yield* orphan("exec sleep 100", 1234))
+        const other = yield* orphan("exec sleep 100", 1234)
+        const theirs = { identity: yield* Effect.flatMap(identify(other), Effect.fromOption) }
+        const refusals = yield* Effect.acquireUseRelease(
+          Effect.sync(() => process.seteuid?.(65_534)),
+          () => Effect.forEach([own, theirs], ({ identity }) => failure(signal(identity, 15))),
+          () => Effect.sync(() => process.seteuid?.(0))
+        )
+        for (const refusal of refusals) assert.match(refusal, /^PermissionDenied/)
+        for (const { exit, identity } of [own, yield* claim(other)]) {
+          assert.isTrue(yield* signal(identity, 15))
+          assert.strictEqual((yield* exit).exitStatus, 143)
+        }
+      })
   )
 
   it.effect("goes on to reap strays after a time in which it could not look for them", () =>
