@@ -3,12 +3,15 @@
  * mounted here is never looked into to remove it: it is unmounted, and only what was written is deleted.
  */
 import { Effect } from "effect"
-import { chmodSync, chownSync, existsSync, mkdirSync, rmdirSync, statSync } from "node:fs"
+import { chmodSync, chownSync, existsSync, mkdirSync, rmdirSync } from "node:fs"
+import type { Stats } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { InvalidArgument, Unavailable } from "../schema/Errors.ts"
 import { root } from "../spec/Overlay.ts"
 import { diskFailure, unavailable } from "./io/DiskFailure.ts"
+import * as UserPaths from "./io/UserPaths.ts"
+import { codeOf } from "./posix/Libc.ts"
 import type { Libc, PosixError } from "./posix/Libc.ts"
 
 const what = "overlay"
@@ -24,18 +27,21 @@ const places = (bundle: string) => {
 
 const escaped = (path: string) => path.replaceAll(/[\\,:]/g, "\\$&")
 
-const check = (lower: string): InvalidArgument | null => {
+/** What is at the bottom, where it can be that. */
+const check = Effect.fnUntraced(function* (lower: string) {
   const wrong = (problem: string) => new InvalidArgument({ field: "rootfs", problem })
-  if (!lower.startsWith("/")) return wrong(`a copy on write needs an absolute path, got "${lower}"`)
-  const found = statSync(lower, { throwIfNoEntry: false })
-  if (found === undefined) return wrong(`"${lower}" does not exist`)
-  return found.isDirectory() ? null : wrong(`"${lower}" is not a folder`)
-}
+  if (!lower.startsWith("/")) return yield* wrong(`a copy on write needs an absolute path, got "${lower}"`)
+  const found = yield* Effect.mapError(UserPaths.statOf(lower), (error) =>
+    ["ENOENT", "ENOTDIR"].includes(codeOf(error))
+      ? wrong(`"${lower}" does not exist`)
+      : unavailable(what, "look at the root filesystem", error)
+  )
+  return found.isDirectory() ? found : yield* wrong(`"${lower}" is not a folder`)
+})
 
 /** The top of the view has the rights of what is written, so these must be those of the folder beneath. */
-const writable = (bundle: string, lower: string): void => {
+const writable = (bundle: string, { gid, mode, uid }: Stats): void => {
   const { upper, work } = places(bundle)
-  const { gid, mode, uid } = statSync(lower)
   for (const folder of [upper, work]) mkdirSync(folder, { mode: 0o700 })
   chownSync(upper, uid, gid)
   chmodSync(upper, mode & 0o7777)
@@ -46,11 +52,7 @@ export const mount = Effect.fnUntraced(function* (libc: Libc["Service"], bundle:
   const { own, target, upper, work } = places(bundle)
   const making = (run: () => void) =>
     Effect.try({ try: run, catch: (error) => diskFailure(what, "make its folders", bundle, error) })
-  const wrong = yield* Effect.try({
-    try: () => check(lower),
-    catch: (error) => unavailable(what, "look at the root filesystem", error)
-  })
-  if (wrong !== null) return yield* wrong
+  const found = yield* check(lower)
   const options = `lowerdir=${escaped(lower)},upperdir=${escaped(upper)},workdir=${escaped(work)}`
   if (Buffer.byteLength(options) > maxOptions) {
     return yield* new InvalidArgument({ field: "rootfs", problem: "its path is too long for a copy on write" })
@@ -58,14 +60,14 @@ export const mount = Effect.fnUntraced(function* (libc: Libc["Service"], bundle:
   yield* making(() => {
     mkdirSync(target, { mode: 0o755 })
     mkdirSync(own, { mode: 0o700 })
-    writable(bundle, lower)
+    writable(bundle, found)
   })
   const failed = ({ code }: PosixError) =>
     new Unavailable({ what, problem: `"${lower}" cannot be mounted: ${code}`, mend: "run without --overlay" })
   const view = libc.mount("overlay", target, options)
   // Not every filesystem can hold what is written: another overlay cannot. Memory can.
   const inMemory = Effect.mapError(libc.mount("tmpfs", own, "mode=0700"), failed).pipe(
-    Effect.andThen(making(() => writable(bundle, lower))),
+    Effect.andThen(making(() => writable(bundle, found))),
     Effect.andThen(Effect.mapError(view, failed))
   )
   yield* Effect.catch(view, (error) => (error.code === "EINVAL" ? inMemory : Effect.fail(failed(error))))

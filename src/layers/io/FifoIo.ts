@@ -35,10 +35,6 @@ const pipeLimit = (): number => {
   }
 }
 
-/** The folder with the FIFO for input. */
-const inputFolder = ({ directory, stdio: { log } }: IoRequest): string =>
-  log._tag === "fifo" ? log.directory : directory
-
 /** Opens streams; a part of `LocalIo.ts`. */
 export const make = Effect.gen(function* () {
   const libc = yield* Libc
@@ -79,9 +75,12 @@ export const make = Effect.gen(function* () {
     return { unread: Effect.map(counts, (counts) => counts.reduce((sum, count) => sum + count, 0)) }
   })
 
-  const openInput = Effect.fnUntraced(function* (path: string) {
-    yield* makeFifo(libc, path)
-    const { ours, theirs } = yield* attempt("open a FIFO", path, () => openInputEnds(path))
+  const openInput = Effect.fnUntraced(function* ({ directory, stdio: { log } }: IoRequest) {
+    const path = join(log._tag === "fifo" ? log.directory : directory, "stdin")
+    if (log._tag !== "fifo") yield* makeFifo(libc, path)
+    const { ours, theirs } = yield* log._tag === "fifo"
+      ? UserFifos.openInputEnds(path)
+      : attempt("open a FIFO", path, () => openInputEnds(path))
     const end = yield* containerEnd(theirs)
     return { end, pipe: yield* InputPipe.start(ours) }
   })
@@ -94,7 +93,7 @@ export const make = Effect.gen(function* () {
       case "none":
         return { stdout: null, stderr: null, drained: complete }
       case "file": {
-        const end = yield* containerEnd(yield* PlainFile.open(stdio.log.path))
+        const end = yield* PlainFile.open(stdio.log.path)
         return { stdout: end, stderr: end, drained: complete }
       }
       case "json": {
@@ -131,7 +130,7 @@ export const make = Effect.gen(function* () {
 
   return Effect.fn("FifoIo.open")(function* (request: IoRequest) {
     const { drained, stderr, stdout } = yield* openOutputs(request)
-    const input = request.stdio.stdin ? yield* openInput(join(inputFolder(request), "stdin")) : null
+    const input = request.stdio.stdin ? yield* openInput(request) : null
     const io: OpenIo = {
       descriptors: { stdin: input?.end.fd ?? null, stdout: stdout?.fd ?? null, stderr: stderr?.fd ?? null },
       handOver: Effect.forEach([input?.end, stdout, stderr], (end) => end?.close ?? Effect.void, { discard: true }),
@@ -142,6 +141,6 @@ export const make = Effect.gen(function* () {
       resize: () => Effect.succeed(false)
     }
     return io
-    // Every step is short, and between opening a descriptor and taking charge of it nothing may come.
+    // Every step but those on paths of the user's, which can be interrupted, is short; and between opening a descriptor and taking charge of it nothing may come.
   }, Effect.uninterruptible)
 })

@@ -16,9 +16,10 @@ import { addAscii, make as makeBatch, reserve } from "./ByteBatch.ts"
 import type { ByteBatch } from "./ByteBatch.ts"
 import { diskFailure } from "./DiskFailure.ts"
 import * as LogFiles from "./LogFiles.ts"
-import { structured } from "./LogFormat.ts"
+import { plain, structured } from "./LogFormat.ts"
 import * as LogPlace from "./LogPlace.ts"
 import type { LogFormat, OutputStream } from "./LogFormat.ts"
+import type { UserFile } from "./UserPaths.ts"
 
 /** How much of each stream, counted from the opening, is in the log before a place. */
 export interface Checkpoint {
@@ -72,6 +73,8 @@ interface File {
   fd: number
   size: number
   number: number
+  /** Of a file of the user's, how to write to it. */
+  readonly write?: UserFile["write"]
 }
 
 const openFile = (
@@ -108,23 +111,25 @@ const endsTorn = (fd: number): boolean => {
   return size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last[0] !== 10
 }
 
-/** Writes a part of a batch: the number of bytes written, or the errno's name. Never interrupted, as the descriptor must stay open meanwhile. */
-const writeSome = (fd: number, batch: ByteBatch, from: number, to: number) =>
-  Effect.callback<number | string>((resume) => {
+/** Writes a part of a batch: the number of bytes written, or the errno's name. Never interrupted where it is ours, as the descriptor must stay open meanwhile. */
+const writeSome = (file: File, batch: ByteBatch, from: number, to: number) => {
+  if (file.write !== undefined) return file.write(batch.bytes.subarray(from, to))
+  const { fd } = file
+  return Effect.callback<number | string>((resume) => {
     write(fd, batch.bytes, from, to - from, null, (error, written) =>
       resume(Effect.succeed(error === null ? written : codeOf(error)))
     )
   }).pipe(Effect.uninterruptible)
+}
 
-/** Opens the log for appending; closing the scope writes what is left. */
-export const open = (
+const writing = (
+  file: File,
   path: string,
-  format: LogFormat = structured,
-  limits: LogLimits | null = null
-): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
+  format: LogFormat,
+  limits: LogLimits | null
+): Effect.Effect<LogWriter, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Clock.Clock
-    const file = yield* openFile(path, format)
     const encoders = { stdout: format.encoder("stdout"), stderr: format.encoder("stderr") }
     const lost = { stdout: 0, stderr: 0 }
     const work = Latch.makeUnsafe()
@@ -245,7 +250,7 @@ export const open = (
       const amounts = encoded()
       for (let from = 0, to = 0; from < batch.length;) {
         if (from === to) to = yield* nextStop(batch, from, amounts)
-        const result = yield* writeSome(file.fd, batch, from, to)
+        const result = yield* writeSome(file, batch, from, to)
         if (typeof result === "string") {
           yield* failed(result)
           continue
@@ -282,11 +287,12 @@ export const open = (
 
     /**
      * A little output goes to the file at once, in the turn in which it was read: were this process killed before the batch is written, what it has read
-     * would be lost. More than that waits for its batch, for a slow disk must not hold up everything else.
+     * would be lost. More than that waits for its batch, for a slow disk must not hold up everything else; and so does all that goes to a file of the user's,
+     * which may be where nothing answers.
      */
     const writeNow = () => {
       const { bytes, length } = filling
-      if (length > little || inBatch > 0 || failing) return
+      if (file.write !== undefined || length > little || inBatch > 0 || failing) return
       if (limits !== null && file.size + length > limits.maxSize) return
       try {
         const count = writeSync(file.fd, bytes, 0, length)
@@ -366,3 +372,15 @@ export const open = (
       patiently
     }
   })
+
+/** Opens the log for appending; closing the scope writes what is left. */
+export const open = (
+  path: string,
+  format: LogFormat = structured,
+  limits: LogLimits | null = null
+): Effect.Effect<LogWriter, ResourceExhausted | Unavailable, Scope.Scope> =>
+  Effect.flatMap(openFile(path, format), (file) => writing(file, path, format, limits))
+
+/** Appends the output itself to a file of the user's, which stays the caller's; closing the scope writes what is left, if the file takes it. */
+export const onto = ({ fd, write }: UserFile): Effect.Effect<LogWriter, never, Scope.Scope> =>
+  writing({ fd, size: 0, number: 0, write }, "", plain, null)

@@ -7,7 +7,7 @@
 import { Clock, Deferred, Effect, Option, Schedule, Scope } from "effect"
 import { spawn } from "node:child_process"
 import type { ChildProcess } from "node:child_process"
-import { accessSync, closeSync, constants, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { closeSync, constants, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Readable } from "node:stream"
 import { InvalidArgument, Unavailable } from "../../schema/Errors.ts"
@@ -18,8 +18,9 @@ import type { PosixError } from "../posix/Libc.ts"
 import * as Proc from "../posix/Proc.ts"
 import type { Failure } from "./ContainerEnds.ts"
 import { diskFailure } from "./DiskFailure.ts"
+import * as UserPaths from "./UserPaths.ts"
 
-const { O_RDONLY, O_RDWR, X_OK } = constants
+const { O_RDONLY, O_RDWR } = constants
 const what = "logging program"
 const readyWithin = "10 seconds"
 /** How long to see whether a program that closed descriptor 5 has ended, and badly. */
@@ -151,15 +152,12 @@ const endFormer = Effect.fnUntraced(function* (note: string) {
 })
 
 /** Refuses what can be seen not to be a program. */
-const check = (path: string) =>
-  Effect.try({
-    try: () => {
-      if (!statSync(path).isFile()) return "it is not a file"
-      accessSync(path, X_OK)
-      return null
-    },
-    catch: (error) => misnamed(`cannot run it: ${codeOf(error)}`)
-  }).pipe(Effect.flatMap((problem) => (problem === null ? Effect.void : Effect.fail(misnamed(problem)))))
+const check = Effect.fnUntraced(function* (path: string) {
+  const failed = (error: unknown) => misnamed(`cannot run it: ${codeOf(error)}`)
+  const found = yield* Effect.mapError(UserPaths.statOf(path), failed)
+  if (!found.isFile()) return yield* misnamed("it is not a file")
+  yield* Effect.mapError(UserPaths.mayExecute(path), failed)
+})
 
 /**
  * Runs the program for as long as the scope is open. `drained` waits for its end, for a limited time; call it when the process has ended. Then all that the program
@@ -204,7 +202,7 @@ export const start = Effect.fnUntraced(function* (options: LoggerOptions) {
       if (ends.length >= deaths) break
       yield* Effect.logWarning(`the logging program of "${options.ref.containerId}" has ended, starting it again`)
       settled = Deferred.makeUnsafe()
-      const next = yield* Effect.option(run(options))
+      const next = yield* Effect.option(Effect.andThen(check(options.path), run(options)))
       if (Option.isSome(next)) {
         current = next.value
         yield* remember

@@ -4,7 +4,7 @@
  * terminal, echo or control characters for example, is the kernel's and its own.
  */
 import { Effect, Exit, Option, Scope, Semaphore } from "effect"
-import { closeSync, mkdtempSync, realpathSync, rmdirSync, rmSync, writeSync } from "node:fs"
+import { closeSync, mkdtempSync, rmdirSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { isatty } from "node:tty"
@@ -15,7 +15,7 @@ import type { IoRequest, OpenIo } from "../../services/ProcessIo.ts"
 import { codeOf, Libc } from "../posix/Libc.ts"
 import { maxSocketPath } from "../posix/TerminalCalls.ts"
 import { diskFailure, unavailable } from "./DiskFailure.ts"
-import { plain, structuredTerminal } from "./LogFormat.ts"
+import { structuredTerminal } from "./LogFormat.ts"
 import * as LogWriter from "./LogWriter.ts"
 import { nowhere } from "./Nowhere.ts"
 import * as PlainFile from "./PlainFile.ts"
@@ -30,11 +30,8 @@ const openLog = Effect.fnUntraced(function* ({ logFile, stdio }: IoRequest) {
   switch (stdio.log._tag) {
     case "none":
       return nowhere
-    case "file": {
-      const { path } = stdio.log
-      yield* Effect.map(PlainFile.open(path), closeSync)
-      return yield* LogWriter.open(realpathSync(path), plain)
-    }
+    case "file":
+      return yield* LogWriter.onto(yield* PlainFile.open(stdio.log.path))
     case "fifo":
     case "binary":
       return yield* new Unavailable({
@@ -185,6 +182,6 @@ export const make = Effect.gen(function* () {
         })
     }
     return io
-    // Every step is short, and between opening a descriptor and taking charge of it nothing may come.
+    // Every step but those on paths of the user's, which can be interrupted, is short; and between opening a descriptor and taking charge of it nothing may come.
   }, Effect.uninterruptible)
 })
