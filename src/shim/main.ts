@@ -3,7 +3,7 @@
  * it while it does, for its end would cost them their parent.
  */
 import { NodeServices, NodeSocketServer } from "@effect/platform-node"
-import { Cause, Deferred, Effect, Exit, Layer, Logger, Runtime, Scope } from "effect"
+import { Cause, Deferred, Effect, Layer, Logger, Runtime } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { Socket, SocketServer } from "effect/socket"
 import { parseArgs } from "node:util"
@@ -43,8 +43,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
   const stopped = yield* Deferred.make<void>()
   const stop = Effect.asVoid(Deferred.succeed(stopped, undefined))
   const { path } = yield* bound({ path: socketOf(state) })
-  const untilTakenOver = yield* Scope.fork(yield* Effect.scope)
-  const keeper = yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer), Scope.provide(untilTakenOver))
+  const keeper = yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer))
   const server = RpcServer.layer(ShimRpc, { disableFatalDefects: true }).pipe(
     Layer.provide(ShimHandlers.layer({ hello: ShimHandlers.current(version), stop })),
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
@@ -54,7 +53,6 @@ const serve = Effect.fnUntraced(function* (state: string) {
   )
   yield* keepBounded(state)
   yield* Layer.build(server)
-  yield* Scope.close(untilTakenOver, Exit.void)
   yield* Effect.logInfo(`shim ${process.pid} serves ${state}`)
   yield* Deferred.await(stopped)
 }, Effect.scoped)
