@@ -136,7 +136,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
         )
       )
       yield* Deferred.succeed(opened, io)
-    })
+    }).pipe(oneByOne.withPermit)
     const opened = Deferred.makeUnsafe<OpenIo>()
     const live = yield* LiveProcess.make(record, Unreachable.until(Deferred.await(opened)), processScope)
     const execs = container?.execs ?? new Map<ExecId, Live>()
@@ -200,7 +200,7 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
     if (Result.isFailure(first)) {
       // It keeps its place, and the state that is written down, until it can be looked at.
       const later = Effect.gen(function* () {
-        const seen = yield* untilKnown(`take over ${processKey(ref)}`, oneByOne.withPermit(see))
+        const seen = yield* untilKnown(`take over ${processKey(ref)}`, see)
         if (taken !== undefined) taken.accounting = yield* accountingWith(seen.same ? identity.pid : null)
         const { child } = yield* finish(seen, taken?.accounting)
         yield* order
@@ -221,6 +221,8 @@ export const adoptAll = Effect.fnUntraced(function* ({ accountingOf, containers,
 
   const takeOver = Effect.fnUntraced(function* (record: HostedRecord) {
     const processScope = yield* Scope.fork(scope)
+    // Where it is never taken over, or deleted before.
+    yield* Scope.addFinalizer(processScope, adopted(record.ref))
     return yield* Effect.catch(adopt(record, processScope), (error) =>
       Scope.close(processScope, Exit.void).pipe(
         Effect.andThen(Effect.logError(`cannot take over ${processKey(record.ref)}: ${error.message}`)),

@@ -3,7 +3,7 @@
  * it while it does, for its end would cost them their parent.
  */
 import { NodeServices } from "@effect/platform-node"
-import { Deferred, Effect, Exit, Layer, Logger, Queue, Runtime, Scope } from "effect"
+import { Deferred, Effect, Layer, Logger, Queue, Runtime } from "effect"
 import { RpcSerialization, RpcServer } from "effect/rpc"
 import { parseArgs } from "node:util"
 import { Adopted } from "../host/Adoption.ts"
@@ -37,8 +37,7 @@ const serve = Effect.fnUntraced(function* (state: string) {
     Effect.tapErrorTag("Held", (error) => Effect.logError(`shim ${process.pid} ends: ${error.message}`))
   )
   const door = Door.layer({ path: ShimLock.socketOf(state), ...(yield* hangUps) })
-  const untilTakenOver = yield* Scope.fork(yield* Effect.scope)
-  const keeper = yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer), Scope.provide(untilTakenOver))
+  const keeper = yield* Keeper.make({ state }).pipe(Effect.provide(Libc.layer))
   const server = RpcServer.layer(ShimRpc, { disableFatalDefects: true }).pipe(
     Layer.provide(ShimHandlers.layer({ hello: ShimHandlers.current(version), stop })),
     Layer.provide(Local.layer({ state, runtimes: yield* RuntimeTable.load(state) })),
@@ -48,7 +47,6 @@ const serve = Effect.fnUntraced(function* (state: string) {
   )
   yield* keepBounded(state)
   yield* Layer.build(server)
-  yield* Scope.close(untilTakenOver, Exit.void)
   yield* Effect.logInfo(`shim ${process.pid} serves ${state}`)
   yield* Deferred.await(stopped)
 }, Effect.scoped)

@@ -90,8 +90,8 @@ it.live("the end of the other is no more than a line in the log", () =>
       Effect.gen(function* () {
         const daemon = yield* daemonOn(place, options)
         for (const shim of shimsOf(place.state)) process.kill(shim, "SIGKILL")
-        yield* until(() => daemon.log().includes("beginning anew"))
-        assert.match(daemon.log(), /WARN.*the watch of the shim ended, beginning anew the shim is gone: \S.*\n/)
+        yield* until(() => daemon.log().includes("begins anew"))
+        assert.match(daemon.log(), /WARN.*the watch of the shim ended and begins anew: the shim is gone: \S.*\n/)
         assert.notMatch(daemon.log(), stack)
         assert.strictEqual((yield* run(["rm", "-f", "kept"], daemon)).code, 0)
       })

@@ -114,4 +114,48 @@ describe.skipIf(!canRunContainers || !kernelTells)("with few descriptors", () =>
       180_000
     )
   }
+
+  it.live(
+    "what cannot be taken over for want of them runs on as it is written down, and is taken over when others have ended",
+    () =>
+      Effect.gen(function* () {
+        const where = yield* folders
+        const prefix = `less-${randomUUID().slice(0, 8)}`
+        const ids = Array.from({ length: 24 }, (_, number) => ContainerId.make(`${prefix}-${number}`))
+        yield* life(
+          where,
+          () =>
+            Effect.gen(function* () {
+              const [containers, tasks] = [yield* Containers, yield* Tasks]
+              for (const id of ids) {
+                yield* containers.create({ id, spec })
+                yield* tasks.create({ id })
+                yield* tasks.start(id)
+              }
+            }),
+          { runtime: "crun" }
+        )
+        yield* kill(shimsOf(where.state))
+        const { address } = yield* daemonOn(where, { runtime: "crun", openFiles: 80 })
+        yield* Effect.gen(function* () {
+          const [containers, tasks] = [yield* Containers, yield* Tasks]
+          yield* Effect.sleep("4 seconds")
+          for (const id of ids) assert.strictEqual((yield* tasks.get(id)).status, "running", id)
+          const log = readFileSync(join(where.state, "shim.log"), "utf8")
+          const waiting = ids.filter((id) => log.includes(`cannot take over default/${id} yet`))
+          assert.isAbove(waiting.length, 2)
+          assert.isBelow(waiting.length, ids.length)
+          const end = Effect.fnUntraced(function* (id: ContainerId) {
+            yield* tasks.signal({ id, signal: 15 })
+            assert.strictEqual((yield* tasks.wait({ id })).exitStatus, 7, id)
+            yield* tasks.delete({ id })
+            yield* containers.delete(id)
+          })
+          // In no order: the end of one that waits is told when another has made room for it.
+          yield* Effect.timeout(Effect.forEach(ids, end, { concurrency: "unbounded", discard: true }), "60 seconds")
+        }).pipe(Effect.provide(Berth.layerClient({ address })))
+        assert.deepStrictEqual([cgroupsOf(prefix), processesWith(prefix)], [[], []])
+      }).pipe(Effect.scoped),
+    120_000
+  )
 })

@@ -1,7 +1,7 @@
 /** ProcessIo on a real system: streams for most processes, a terminal for those that ask for one. */
 import { Effect, Layer } from "effect"
 import { ProcessIo } from "../../services/ProcessIo.ts"
-import { hasRoom, spare } from "../posix/Descriptors.ts"
+import { forStreams, hasRoom, spare } from "../posix/Descriptors.ts"
 import type { Libc } from "../posix/Libc.ts"
 import { noDescriptor } from "./DiskFailure.ts"
 import * as FifoIo from "./FifoIo.ts"
@@ -15,10 +15,9 @@ export const layer: Layer.Layer<ProcessIo, never, Libc> = Layer.effect(
     return ProcessIo.of({
       open: Effect.fn("ProcessIo.open")((request) => {
         const opened = request.terminal === true ? openTerminal(request) : openStreams(request)
-        if (request.fresh !== true) return opened
-        // Refused here, before anything is made, or it would be refused half-made.
-        const left = Effect.flatMap(hasRoom(spare), (room) => (room ? Effect.void : Effect.fail(noDescriptor())))
-        return Effect.tap(opened, () => left)
+        // A new one is refused before anything is made, or it would be refused half-made. One that is taken over has had its descriptors before.
+        const room = hasRoom(request.fresh === true ? spare + forStreams : spare)
+        return Effect.flatMap(room, (enough) => (enough ? opened : Effect.fail(noDescriptor())))
       })
     })
   })

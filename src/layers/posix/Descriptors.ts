@@ -9,6 +9,9 @@ import { codeOf, isExhausted } from "./Libc.ts"
 /** What stays free for the ends of processes, and for the runtimes that clear away after them. */
 export const spare = 16
 
+/** What the streams of a process take at most, with some of what it takes to make it. */
+export const forStreams = 8
+
 /** Whether so many more can be opened now. */
 export const hasRoom = (count: number): Effect.Effect<boolean> =>
   Effect.sync(() => {

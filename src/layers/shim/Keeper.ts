@@ -69,7 +69,12 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
   const libc = yield* Libc
   const kept = yield* Effect.acquireRelease(
     Effect.sync(() => new Map<string, Kept>()),
-    (kept) => Effect.sync(() => kept.forEach(closeAll))
+    (kept) =>
+      Effect.sync(() => {
+        kept.forEach(closeAll)
+        // A number that is closed may be somebody else's at once.
+        kept.clear()
+      })
   )
   /** How those have ended that nothing is held of any more; until they are deleted, for a host may tell it again. */
   const settled = new Map<string, Exit>()
@@ -110,7 +115,8 @@ export const make = Effect.fnUntraced(function* (options: { readonly state: stri
     // The answer to a call may be handled after the end of what it has started.
     if (kept.get(key)?.identity.startTime === identity.startTime || settled.get(key)?.pid === identity.pid) return
     forget(key)
-    if (!(yield* hasRoom(spare + 3))) return yield* cannot(ref, "no descriptor is to spare")
+    // What takes over needs its own before anything of this is let go.
+    if (!(yield* hasRoom(2 * spare + 3))) return yield* cannot(ref, "no descriptor is to spare")
     const folder = pathOf(options.state, ref)
     const opened = yield* Effect.result(
       openPipes(log._tag === "json" ? ["stdout", "stderr"].map((name) => join(folder, name)) : [])

@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { DateTime, Effect } from "effect"
 import { execFileSync, spawn } from "node:child_process"
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as FileTaskDirectory from "../../../src/layers/FileTaskDirectory.ts"
@@ -173,5 +173,27 @@ it.live("holds nothing where descriptors are short, claims nothing of it, and ho
       yield* keeper.reviewAll([record])
       assert.deepStrictEqual([open(folder).length, open("pidfd").length], [2, 1])
     }).pipe(Effect.scoped, Effect.provide(Libc.layer))
+  }).pipe(Effect.scoped)
+)
+
+it.live("closes nothing twice: what is released when it has ended may be a descriptor of somebody else", () =>
+  Effect.gen(function* () {
+    const folder = yield* state
+    const { pid = 0 } = yield* child
+    const stat = yield* Effect.flatMap(Proc.stat(pid), Effect.fromOption)
+    const identity = { pid, startTime: stat.startTime, bootId: yield* Proc.bootId }
+    const ref = { namespace, containerId, execId: null }
+    const path = FileTaskDirectory.pathOf(folder, ref)
+    mkdirSync(path, { recursive: true })
+    execFileSync("mkfifo", [join(path, "stdout"), join(path, "stderr")])
+    const keeper = yield* Effect.scoped(
+      Effect.tap(Keeper.make({ state: folder }), ({ keep }) =>
+        keep({ ref, identity, stdio: defaultStdio, heldByShim: true })
+      )
+    ).pipe(Effect.provide(Libc.layer))
+    const others = [1, 2, 3].map(() => openSync(folder, "r"))
+    yield* keeper.release(ref)
+    assert.lengthOf(open(folder), others.length)
+    others.forEach((fd) => closeSync(fd))
   }).pipe(Effect.scoped)
 )
